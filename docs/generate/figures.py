@@ -1,0 +1,113 @@
+"""Figures in the documentation, from the JSON in ``benchmarks/results`` and from nowhere else.
+
+``reports/*.json`` are ``report.json`` files of bundles, as edgetok wrote them. ``token_merging.json`` is written by
+``benchmarks/token_merging.py``. What is not there is said to be not measured yet.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docs.generate.markdown import table
+
+if TYPE_CHECKING:
+    from edgetok.report.schema import Report
+
+MISSING = "Not measured yet.\n"
+REPORT_HEAD = ("model", "plugins", "tokens in / out", "FLOPs", "latency", "accuracy", "parity")
+
+
+def plugins(report: Report) -> str:
+    """``tome (r=8)``."""
+    listed = []
+    for plugin in report.plugins:
+        options = ", ".join(f"{key}={value}" for key, value in plugin.options.items())
+        listed.append(f"{plugin.name} ({options})" if options else plugin.name)
+    return ", ".join(listed) or "none"
+
+
+def latency(report: Report) -> str:
+    """One phrase per measured setting: the ratio with its spread, both times, batch and threads."""
+    phrases = []
+    for row in report.latency.rows:
+        if row.ratio is None or row.dense_ms is None or row.optimized_ms is None:
+            continue
+        spread = f" ({row.spread[0]:.2f} to {row.spread[1]:.2f})" if row.spread else ""
+        times = f"{row.dense_ms:.2f} → {row.optimized_ms:.2f} ms"
+        phrases.append(f"**{row.ratio:.2f}x**{spread}, {times}, batch {row.batch}, {row.threads} thread(s)")
+    return "; ".join(phrases) or "not measured"
+
+
+def accuracy(report: Report) -> str:
+    """Both accuracies, the paired difference and its interval, and on how many samples."""
+    found = report.accuracy
+    if found.dense is None or found.optimized is None or found.drop is None:
+        return "not evaluated"
+    interval = f" (95 %: {found.ci95[0]:+.2f} to {found.ci95[1]:+.2f})" if found.ci95 else ""
+    return f"{found.dense:.2f} → {found.optimized:.2f} %: drop {found.drop:+.2f} points{interval}, n = {found.n}"
+
+
+def parity(report: Report) -> str:
+    """Whether it passed, and the largest difference."""
+    largest = "" if report.parity.max_abs is None else f", max abs {report.parity.max_abs:.1e}"
+    return ("passed" if report.parity.passed else "**failed**") + largest
+
+
+def ratio(value: float | None) -> str:
+    """``1.72x``, or a dash."""
+    return "-" if value is None else f"{value:.2f}x"
+
+
+def report_row(report: Report) -> tuple[str, ...]:
+    """One bundle as a row of the table."""
+    counts = report.tokens.per_layer
+    tokens = f"{counts[0]} / {counts[-1]}" if counts else "-"
+    flops = ratio(report.flops.ratio)
+    return report.model.name, plugins(report), tokens, flops, latency(report), accuracy(report), parity(report)
+
+
+def where(reports: list[Report]) -> str:
+    """Machines, runtimes and versions behind the table."""
+    lines = []
+    for report in reports:
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(report.versions.items()))
+        machine = f"{report.machine.processor or report.machine.system}, {report.machine.cores} cores"
+        lines.append(
+            f"- {report.model.name}: {report.target.runtime} on {machine}; {versions}; {report.created:%Y-%m-%d}"
+        )
+    return "\n".join(dict.fromkeys(lines)) + "\n"
+
+
+def bundles(results: Path) -> str:
+    """The table of bundles, and where it was measured."""
+    from edgetok.report.schema import Report
+
+    paths = sorted((results / "reports").glob("*.json"))
+    reports = [Report.from_json(path.read_bytes()) for path in paths]
+    if not reports:
+        return MISSING
+    return f"{table(REPORT_HEAD, map(report_row, reports))}\n{where(reports)}"
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None where there is no such file."""
+    if not path.exists():
+        return None
+    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+def ceiling(results: Path) -> str:
+    """Token merging against its free-drop ceiling."""
+    measured = read(results / "token_merging.json")
+    if measured is None:
+        return MISSING
+    return MISSING
+
+
+def blocks(results: Path) -> dict[str, Callable[[], str]]:
+    """``figures bundles`` and ``figures ceiling``."""
+    return {"figures bundles": lambda: bundles(results), "figures ceiling": lambda: ceiling(results)}

@@ -1,0 +1,115 @@
+"""What is installed, and what each target can do here."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import TYPE_CHECKING
+
+from edgetok.requirements import missing, pip_line
+
+if TYPE_CHECKING:
+    from edgetok.registry import Registry
+    from edgetok.target import Target
+
+_EXTRA = re.compile(r"""^(?P<name>[\w.-]+)[^;]*;.*extra\s*==\s*['"](?P<extra>[\w-]+)['"]""")
+_BUNDLES = frozenset({"all", "dev"})
+"""Extras that only gather others."""
+_IMPORT_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package edgetok can use: its installed version, and the extra that brings it ('' for a base dependency)."""
+
+    name: str
+    version: str | None
+    extra: str
+
+
+@dataclass(frozen=True)
+class TargetHealth:
+    """Whether a target's exporter and runtime work on this machine."""
+
+    name: str
+    exports: bool
+    runs: bool
+    why_not: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Everything ``edgetok doctor`` found."""
+
+    python: str
+    platform: str
+    cpus: int
+    packages: tuple[Package, ...]
+    targets: tuple[TargetHealth, ...]
+
+
+def examine(registry: Registry) -> Diagnosis:
+    """Look at this machine. Each target's packages are really imported, in a process of their own."""
+    return Diagnosis(
+        python=f"{platform.python_version()} ({sys.executable})",
+        platform=platform.platform(),
+        cpus=os.cpu_count() or 1,
+        packages=tuple(packages()),
+        targets=tuple(health(registry, found.value) for found in registry.targets.values()),
+    )
+
+
+def packages() -> list[Package]:
+    """Base dependencies first, then those of each extra."""
+    found = []
+    for requirement in requires("edgetok") or ():
+        optional = _EXTRA.match(requirement)
+        extra = optional["extra"] if optional else ""
+        name = optional["name"] if optional else re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        if extra not in _BUNDLES:
+            found.append(Package(name, _version(name), extra))
+    return sorted(found, key=lambda p: (p.extra, p.name))
+
+
+def health(registry: Registry, target: Target) -> TargetHealth:
+    """Whether ``target`` exports and runs here, and what to do where it does not."""
+    if target.exporter not in registry.exporters:
+        return TargetHealth(
+            target.name, False, False, f"its exporter {target.exporter!r} is not installed or broken", ""
+        )
+    if lacking := missing(target.requires):
+        return TargetHealth(target.name, False, False, f"not installed: {', '.join(lacking)}", pip_line(target))
+    if failed := try_imports(target.requires):
+        return TargetHealth(target.name, False, False, failed, f"{pip_line(target)} --force-reinstall")
+    if not target.verified_by:
+        return TargetHealth(target.name, True, False, "its runtime does not exist for this machine", "")
+    return TargetHealth(target.name, True, True, "", "")
+
+
+def try_imports(modules: Sequence[str]) -> str:
+    """Import modules in a process of their own; '' if all goes well, otherwise the last line of what it said."""
+    code = "; ".join(f"import {module}" for module in modules) or "pass"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=_IMPORT_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return f"importing {', '.join(modules)} takes more than {_IMPORT_SECONDS} s"
+    if done.returncode == 0:
+        return ""
+    said = done.stderr.strip().splitlines()
+    return said[-1] if said else f"importing {', '.join(modules)} ends with status {done.returncode}"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,71 @@
+"""What an exporter is: Program -> file, and how that file is loaded and run where it can be run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edgetok.graph.program import Program
+    from edgetok.target import Target
+
+    Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Files written by an exporter: ``entry`` is what a runtime opens, ``files`` is all of them."""
+
+    entry: Path
+    files: tuple[Path, ...]
+    seconds: float
+    exposed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For a check build: graph node name -> the runtime's output names that carry its values."""
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """A loaded file. Calling it maps named arrays to named arrays; the order of outputs is the program's."""
+
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+
+    def __call__(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Run once."""
+        ...
+
+
+class Exporter(Protocol):
+    """One file format.
+
+    ``Options`` is a frozen pydantic model whose fields are the exporter's options. ``expose`` names nodes of
+    ``program.exported.graph`` whose values become extra outputs of the file (a *check build*).
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    suffix: ClassVar[str]
+    Options: ClassVar[type[BaseModel]]
+
+    def export(
+        self,
+        program: Program,
+        target: Target,
+        directory: Path,
+        *,
+        stem: str = "model",
+        options: BaseModel | None = None,
+        expose: Sequence[str] = (),
+    ) -> Exported:
+        """Write the program's file(s) into ``directory``."""
+        ...
+
+    def load(self, entry: Path, *, threads: int | None = None) -> Runner:
+        """Open a file for running here."""
+        ...

@@ -1,0 +1,142 @@
+"""Component -> Program: ``torch.export``, made functional and normalised the same way for dense and optimised."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.export import Dim, ExportedProgram
+
+from edgetok.errors import CaptureFailed
+from edgetok.graph.normalise import normalise
+from edgetok.graph.program import Program, TensorSpec
+
+if TYPE_CHECKING:
+    from edgetok.model import Component
+
+MAX_DYNAMIC = 1 << 16
+"""Upper bound declared for dynamic axes."""
+
+
+def capture(component: Component) -> Program:
+    """Capture a component as a normalised program.
+
+    Dynamic axes that the model does not support are fixed at the example's size (``Program.notes`` says so).
+
+    Raises:
+        CaptureFailed: ``torch.export`` cannot capture the model; the error names the place in the model's code.
+    """
+    notes: tuple[str, ...] = ()
+    dynamic = component.dynamic
+    try:
+        exported = _export(component, dynamic)
+    except Exception as first:
+        if not dynamic:
+            raise _failure(component, first) from first
+        notes = (f"the batch is fixed: {_headline(first)}",)
+        dynamic = {}
+        try:
+            exported = _export(component, dynamic)
+        except Exception as second:
+            raise _failure(component, second) from second
+    return normalise(_program(component, exported, dynamic, notes))
+
+
+def _export(component: Component, dynamic: Mapping[str, Mapping[int, str]]) -> ExportedProgram:
+    with quiet():
+        exported = torch.export.export(
+            component.module, (), dict(component.inputs), dynamic_shapes=dynamic_shapes(component.inputs, dynamic)
+        )
+        return exported.run_decompositions({})
+
+
+def dynamic_shapes(
+    inputs: Mapping[str, torch.Tensor], dynamic: Mapping[str, Mapping[int, str]]
+) -> dict[str, dict[int, Any]] | None:
+    """``torch.export``'s form of dynamic axes: one ``Dim`` per symbol."""
+    symbols = {s for axes in dynamic.values() for s in axes.values()}
+    dims = {s: Dim(s, min=1, max=MAX_DYNAMIC) for s in symbols}
+    if not dims:
+        return None
+    return {name: {axis: dims[s] for axis, s in dynamic.get(name, {}).items()} for name in inputs}
+
+
+def _program(
+    component: Component, exported: ExportedProgram, dynamic: Mapping[str, Mapping[int, str]], notes: tuple[str, ...]
+) -> Program:
+    inputs = tuple(_spec(n, t, dynamic.get(n, {})) for n, t in component.inputs.items())
+    return Program(
+        name=component.name,
+        role=component.role,
+        exported=exported,
+        inputs=inputs,
+        outputs=output_specs(exported, _output_names(exported)),
+        example=dict(component.inputs),
+        dynamic=dict(dynamic),
+        notes=notes,
+    )
+
+
+def _spec(name: str, tensor: torch.Tensor, dynamic: Mapping[int, str]) -> TensorSpec:
+    shape = tuple(dynamic.get(i, int(n)) for i, n in enumerate(tensor.shape))
+    return TensorSpec(name, shape, str(tensor.dtype).removeprefix("torch."))
+
+
+def _output_names(exported: ExportedProgram) -> list[str]:
+    spec = exported.call_spec.out_spec
+    paths, _ = torch.utils._pytree.tree_flatten_with_path(spec.unflatten([0] * spec.num_leaves))
+    names = [torch.utils._pytree.keystr(path).strip("[]'.\"").replace("']['", ".") for path, _ in paths]
+    return [name if name and not name.isdigit() else f"output_{i}" for i, name in enumerate(names)]
+
+
+def output_specs(exported: ExportedProgram, names: list[str]) -> tuple[TensorSpec, ...]:
+    """Names, sizes and dtypes of the tensors a program returns; symbolic sizes are called ``batch``."""
+    values = [node.meta["val"] for node in exported.graph.output_node().args[0]]  # type: ignore[union-attr, attr-defined]
+    return tuple(
+        TensorSpec(
+            name,
+            tuple(d if isinstance(d, int) else "batch" for d in value.shape),
+            str(value.dtype).removeprefix("torch."),
+        )
+        for name, value in zip(names, values, strict=True)
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the warnings and logs of capture that no user can act on."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _failure(component: Component, error: Exception) -> CaptureFailed:
+    return CaptureFailed(
+        f"torch.export cannot capture {component.name!r} ({type(component.module).__name__}).",
+        why=f"{_place(error)}{_headline(error)}",
+        hint="Remove data-dependent Python control flow from forward (use torch.where or torch.cond), or pass a "
+        "submodule that captures.",
+    )
+
+
+def _headline(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:300] if lines else 'no message'}"
+
+
+def _place(error: Exception) -> str:
+    """The last frame of the model's own code: outside torch and outside this package."""
+    torch_root, own = str(Path(torch.__file__).parent), str(Path(__file__).parent)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((torch_root, own, "<"))]
+    return f"at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}: " if frames else ""

@@ -1,0 +1,78 @@
+"""What a value depends on: user data, or constants alone; and evaluating the sub-graphs that are cheap to evaluate."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import fx
+
+from edgetok.graph.labels import op_name
+
+_SIZE_OPS = ("sym_size", "sym_numel", "sym_stride", "empty_like", "zeros_like", "ones_like", "new_ones", "new_zeros")
+
+
+def data_inputs(graph: fx.Graph, users: Iterable[str]) -> dict[fx.Node, frozenset[str]]:
+    """For every node the user inputs whose *values* (not sizes) it depends on."""
+    names, table = set(users), {}
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            table[node] = frozenset({node.name} & names)
+        elif op_name(node) in _SIZE_OPS:
+            table[node] = frozenset()
+        else:
+            table[node] = frozenset().union(*(table[a] for a in node.all_input_nodes))
+    return table
+
+
+def feature_nodes(graph: fx.Graph, data: Mapping[fx.Node, frozenset[str]]) -> set[fx.Node]:
+    """Nodes that carry features: floating-point user data, embedded tokens, and all that is computed from them.
+
+    What depends on user data otherwise (indices, masks, rotations computed from position ids) is about tokens, not of
+    them: its entries must never be averaged.
+    """
+    features: set[fx.Node] = set()
+    for node in graph.nodes:
+        value = node.meta.get("val")
+        floating = isinstance(value, torch.Tensor) and value.is_floating_point()
+        if node.op == "placeholder":
+            is_feature = bool(data[node]) and floating
+        elif op_name(node) == "embedding":
+            is_feature = bool(data[node])
+        else:
+            is_feature = any(a in features for a in node.all_input_nodes) and op_name(node) not in _SIZE_OPS
+        if is_feature:
+            features.add(node)
+    return features
+
+
+class NotEvaluable(Exception):
+    """A sub-graph needs a value that is not at hand, e.g. a fake weight."""
+
+
+def evaluate(node: fx.Node, known: Mapping[str, Any]) -> Any:
+    """The value of a node given the values of the placeholders it needs, by name."""
+    memo: dict[fx.Node, Any] = {}
+
+    def value(n: fx.Node) -> Any:
+        if n not in memo:
+            memo[n] = _run(n, known, value)
+        return memo[n]
+
+    return value(node)
+
+
+def _run(node: fx.Node, known: Mapping[str, Any], value: Any) -> Any:
+    if node.op == "placeholder":
+        found = known.get(node.name)
+        if found is None or isinstance(found, torch._subclasses.FakeTensor):
+            raise NotEvaluable(node.name)
+        return found
+    if node.op != "call_function":
+        raise NotEvaluable(node.name)
+    args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), value)  # type: ignore[misc]
+    if node.target is operator.getitem:
+        return args[0][args[1]]
+    return node.target(*args, **kwargs)  # type: ignore[operator]

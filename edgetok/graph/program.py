@@ -1,0 +1,75 @@
+"""A captured component: functional ATen, flat named inputs and outputs, labels derived on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from edgetok.model import Role
+
+if TYPE_CHECKING:
+    import torch
+    from torch import fx
+    from torch.export import ExportedProgram
+
+    from edgetok.graph.labels import Labels
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A named input or output: sizes are numbers or the names of symbols (``"batch"``)."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """A component as a ``torch.export.ExportedProgram`` with keyword inputs and a flat tuple of outputs.
+
+    ``exported.module()(**inputs)`` returns one tensor per entry of ``outputs``. Parameter and buffer names are
+    those of the model's state dict, in every variant of a program.
+
+    Attributes:
+        name: the component's name.
+        exported: functional ATen; composite operations (``linear``, ``layer_norm``, attention) are kept whole.
+        inputs, outputs: names, sizes and dtypes.
+        example: the inputs it was captured with.
+        dynamic: symbolic axes per input, as in ``Component.dynamic``.
+        role: what the outputs mean, as in ``Component.role``.
+        notes: what a user should know about the capture.
+    """
+
+    name: str
+    exported: ExportedProgram
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    example: Mapping[str, torch.Tensor]
+    dynamic: Mapping[str, Mapping[int, str]]
+    role: Role = "generic"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def graph(self) -> fx.Graph:
+        """The graph of ``exported``."""
+        return self.exported.graph
+
+    @cached_property
+    def placeholders(self) -> dict[str, str]:
+        """The graph's placeholder for every input, by name."""
+        names = self.exported.graph_signature.user_inputs
+        return {spec.name: str(name) for spec, name in zip(self.inputs, names, strict=True)}
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Every axis of every value as a product of factors; see ``edgetok.graph.labels``."""
+        from edgetok.graph.labels import label
+
+        return label(self.graph, {node: self.dynamic.get(name, {}) for name, node in self.placeholders.items()})
+
+    def with_graph(self, exported: ExportedProgram) -> Program:
+        """The same program with another body."""
+        return replace(self, exported=exported)

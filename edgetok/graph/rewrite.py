@@ -1,0 +1,74 @@
+"""Program -> Program: the one door through which graphs change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch.fx import traceback as fx_traceback
+
+from edgetok.errors import EdgetokError, RepairFailed
+from edgetok.graph.capture import dynamic_shapes, output_specs, quiet
+from edgetok.graph.retrace import Retrace, Retraced, Step
+
+if TYPE_CHECKING:
+    from edgetok.graph.program import Program
+
+
+def rewrite(
+    program: Program,
+    steps: Sequence[Step] = (),
+    *,
+    example: Mapping[str, torch.Tensor] | None = None,
+    dynamic: Mapping[str, Mapping[int, str]] | None = None,
+) -> Program:
+    """Re-trace a program with reductions applied; with none, this is the dense program in the same form.
+
+    Args:
+        program: a captured program; unchanged.
+        steps: reductions, in execution order.
+        example: inputs to trace with, e.g. of another batch size.
+        dynamic: symbolic axes of the result; ``{}`` makes it static.
+
+    Raises:
+        RepairFailed: the rewritten program cannot be traced.
+        PluginFailed: a plugin raised, or did not do what its plan said.
+    """
+    example = dict(program.example if example is None else example)
+    dynamic = program.dynamic if dynamic is None else dynamic
+    module = Retraced(Retrace(program, steps))
+    try:
+        with quiet(), fx_traceback.preserve_node_meta():
+            shapes = dynamic_shapes(example, dynamic)
+            exported = torch.export.export(module, (), example, dynamic_shapes=shapes)
+    except EdgetokError:
+        raise
+    except Exception as error:
+        raise RepairFailed(
+            f"The rewritten program {program.name!r} cannot be traced.",
+            why=f"{type(error).__name__}: {str(error).splitlines()[0][:400] if str(error) else ''}",
+            hint="Please report this with the model's architecture; a label or repair rule is missing.",
+        ) from error
+    specs = tuple(
+        replace(spec, shape=tuple(dynamic.get(spec.name, {}).get(i, int(n)) for i, n in enumerate(example[spec.name].shape)))
+        for spec in program.inputs
+    )
+    return replace(
+        program,
+        exported=exported,
+        inputs=specs,
+        outputs=output_specs(exported, [o.name for o in program.outputs]),
+        example=example,
+        dynamic=dict(dynamic),
+    )
+
+
+def static_batch(program: Program, batch: int, steps: Sequence[Step] = ()) -> Program:
+    """The program for one batch size: the same walk over the same graph, with plain numbers."""
+    example = {
+        name: tensor[:1].repeat(batch, *[1] * (tensor.dim() - 1)) if 0 in program.dynamic.get(name, {}) else tensor
+        for name, tensor in program.example.items()
+    }
+    return rewrite(program, steps, example=example, dynamic={})

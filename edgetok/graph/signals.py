@@ -1,0 +1,74 @@
+"""What a reduction may look at: computed when asked for, at the anchor, on the tokens as they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from edgetok.graph.site import Site
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Signals at one site. Shapes: B batch, N tokens entering the reduction, C channels, H heads, d head size.
+
+    Attributes:
+        site: the site, with its structure.
+        hidden: ``(B, N, C)`` the residual stream after the attention.
+        sizes: ``(B, N)`` how many original tokens each stands for, 0 for padding; ``None`` while all are 1.
+        tokens: N.
+        protected: how many tokens at the front must be kept as they are.
+        padded: whether ``sizes`` can be 0.
+    """
+
+    site: Site
+    hidden: Tensor
+    sizes: Tensor | None
+    tokens: int
+    protected: int
+    padded: bool
+    _heads: Callable[[str], Tensor]
+
+    @cached_property
+    def keys_per_head(self) -> Tensor:
+        """``(B, H, N, d)`` the keys of the site's attention, after any norm and rotation."""
+        return self._heads("key")
+
+    @cached_property
+    def keys(self) -> Tensor:
+        """``(B, N, d)`` the keys, averaged over heads."""
+        return self.keys_per_head.mean(1)
+
+    @cached_property
+    def queries_per_head(self) -> Tensor:
+        """``(B, H, N, d)`` the queries of the site's attention."""
+        return self._heads("query")
+
+    @cached_property
+    def values_per_head(self) -> Tensor:
+        """``(B, H, N, d)`` the values of the site's attention."""
+        return self._heads("value")
+
+    def attention_row(self, token: int = 0) -> Tensor:
+        """``(B, N)`` the attention that one token pays to all, averaged over heads: one row, not N x N."""
+        query, key = self.queries_per_head[:, :, token : token + 1], self.keys_per_head
+        scores = (query @ key.transpose(-2, -1)) * key.shape[-1] ** -0.5
+        if self.sizes is not None:
+            weights = self.sizes if not self.padded else self.sizes.clamp_min(1e-6)
+            scores = scores + weights.log()[:, None, None]
+        return scores.softmax(-1).mean(1).squeeze(1)
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """``(height, width)`` of the tokens after the protected ones while none has been removed."""
+        return self.site.grid if self.tokens == self.site.tokens else None
+
+    @property
+    def real(self) -> Tensor | None:
+        """``(B, N)`` bool, false for padding; ``None`` without padding."""
+        return self.sizes > 0 if self.padded and self.sizes is not None else None

@@ -1,0 +1,125 @@
+"""The state of a token space while a program is re-traced: its versions, and the maps between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from edgetok.graph.factors import Axis
+from edgetok.graph.space import Occurrence, Space
+from edgetok.graph.tokens import TokenMap
+
+_HIDDEN = -3e4
+"""Additive score of padding: finite, and far below any real score, in fp16 too."""
+
+
+@dataclass
+class Version:
+    """One version of a space.
+
+    Attributes:
+        sizes: tokens per segment.
+        map: the map from the version before; ``None`` for the first.
+        weights: ``(batch, tokens)`` the number of original tokens each stands for, 0 for padding; ``None``: all ones.
+        residual: what the reduction was applied to, ``(batch, old tokens, c)``: dropped tokens keep this value.
+        drops: whether the map drops tokens.
+    """
+
+    sizes: tuple[int, ...]
+    map: TokenMap | None = None
+    weights: Tensor | None = None
+    residual: Tensor | None = None
+    drops: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """All tokens."""
+        return sum(self.sizes)
+
+
+@dataclass
+class SpaceState:
+    """A space's versions so far, and values derived from them once."""
+
+    space: Space
+    batch: Axis
+    padded: bool
+    proportional: bool = True
+    versions: list[Version] = field(default_factory=list)
+    _dest: dict[int, Tensor] = field(default_factory=dict)
+    _bias: dict[int, Tensor] = field(default_factory=dict)
+
+    @property
+    def now(self) -> int:
+        """The number of the latest version."""
+        return len(self.versions) - 1
+
+    def tokens(self, where: Occurrence, version: int) -> int:
+        """Tokens at an occurrence."""
+        return sum(self.versions[version].sizes[where.first : where.last])
+
+    def start(self, where: Occurrence) -> int:
+        """Where an occurrence starts; segments before the main one never change."""
+        return sum(self.versions[0].sizes[: where.first])
+
+    def map_for(self, where: Occurrence, version: int) -> TokenMap:
+        """The map into ``version``, restricted to an occurrence."""
+        full = self.versions[version].map
+        assert full is not None
+        start = self.start(where)
+        stop = start + self.tokens(where, version)
+        return full if (start, stop) == (0, self.versions[version].tokens) else full.window(start, stop)
+
+    def weights_for(self, where: Occurrence, version: int) -> Tensor | None:
+        """The weights of the tokens at an occurrence."""
+        weights = self.versions[version].weights
+        if weights is None:
+            return None
+        start = self.start(where)
+        return weights[:, start : start + self.tokens(where, version)]
+
+    def push(self, token_map: TokenMap, residual: Tensor, keep: int) -> None:
+        """Append the version that a map makes."""
+        before = self.versions[-1]
+        weights = before.weights
+        if weights is None:
+            weights = residual.new_ones(residual.shape[0], before.tokens)
+        summed = token_map.reduce(weights.unsqueeze(-1), None, "sum").squeeze(-1)
+        sizes = list(before.sizes)
+        sizes[self.space.main] -= before.tokens - keep
+        drops = keep + token_map.merged < before.tokens
+        self.versions.append(Version(tuple(sizes), token_map, summed, residual, drops))
+
+    @property
+    def drops(self) -> bool:
+        """Whether any map so far drops tokens."""
+        return any(v.drops for v in self.versions)
+
+    def destinations(self, version: int) -> Tensor:
+        """``(batch, original tokens)``: the token of ``version`` that stands for each original one."""
+        if version not in self._dest:
+            step = self.versions[version].map
+            assert step is not None
+            last = step.destinations(self.versions[version - 1].tokens)
+            if version > 1:
+                last = torch.ops.edgetok.compose(self.destinations(version - 1), last)
+            self._dest[version] = last
+        return self._dest[version]
+
+    def bias(self, version: int) -> Tensor | None:
+        """``(batch, tokens)`` added to attention scores: the log of the weights; padding is hidden."""
+        weights = self.versions[version].weights
+        if weights is None or not (self.proportional or self.padded):
+            return None
+        if version not in self._bias:
+            self._bias[version] = self._score(weights)
+        return self._bias[version]
+
+    def _score(self, weights: Tensor) -> Tensor:
+        if not self.padded:
+            return weights.log()
+        real = weights > 0
+        score = weights.clamp_min(1.0).log() if self.proportional else torch.zeros_like(weights)
+        return torch.where(real, score, _HIDDEN)

@@ -1,0 +1,75 @@
+"""The whole of what a plugin may be: options as fields, a name, its source, and one method per stage it acts in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from edgetok.graph.signals import Signals
+    from edgetok.graph.site import Site
+    from edgetok.graph.tokens import TokenMap
+
+API_VERSION = "1"
+"""Version of everything a plugin imports from edgetok. Plugins written for another version are refused."""
+
+Stage = Literal["weights", "graph", "precision", "host"]
+
+
+class Plugin(BaseModel):
+    """A method. Its fields are its options; an instance is a choice of options.
+
+    Class attributes:
+        name: kebab-case, unique among all installed plugins.
+        summary: one line.
+        paper: title and address of the source; what departs from it belongs in the class docstring.
+        stages: where it acts.
+        after, changes, excludes: tags of ``edgetok.tags`` that order plugins; never other plugins' names.
+        api_version: the ``edgetok.API_VERSION`` it was written for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+    stages: ClassVar[tuple[Stage, ...]]
+    after: ClassVar[tuple[str, ...]] = ()
+    changes: ClassVar[tuple[str, ...]] = ()
+    excludes: ClassVar[tuple[str, ...]] = ()
+    api_version: ClassVar[str] = API_VERSION
+
+    def options(self) -> dict[str, object]:
+        """Every option with its value, as plain data."""
+        return self.model_dump(mode="json")
+
+
+class TokenReduction(Plugin):
+    """A GRAPH plugin that leaves fewer tokens after an attention than went in.
+
+    The engine visits the attention sites of a token space in order. At each it asks ``refuses`` whether this
+    method may act there, ``keep`` how many tokens shall be left (planning: numbers only, no tensors), and, while
+    re-tracing, ``reduce`` for the token map. Everything downstream of the site is repaired by the engine.
+    """
+
+    stages: ClassVar[tuple[Stage, ...]] = ("graph",)
+    changes: ClassVar[tuple[str, ...]] = ("token-count",)
+
+    proportional: ClassVar[bool] = True
+    """Whether later attention weighs a token by the number of tokens it stands for; may be shadowed by a property."""
+
+    def refuses(self, site: Site) -> str | None:
+        """A reason, for people, why this method must not act at ``site``; ``None`` when it may.
+
+        The default accepts any self-attention whose tokens the engine can follow; see ``Site.obstacle``.
+        """
+        return site.obstacle
+
+    def keep(self, site: Site, tokens: int) -> int:
+        """How many of ``tokens`` tokens are left after ``site``; ``tokens`` itself means: nothing to do here."""
+        raise NotImplementedError
+
+    def reduce(self, signals: Signals, keep: int) -> TokenMap:
+        """The map from the old tokens to ``keep`` new ones. Plain tensor code, traced; no data-dependent branches."""
+        raise NotImplementedError

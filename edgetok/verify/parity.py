@@ -1,0 +1,103 @@
+"""What parity found: plain, frozen, JSON-safe data (no infinities: what is not finite is counted instead)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from edgetok.target import Dtype
+from edgetok.verify.tolerance import Bound
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Figures(_Frozen):
+    """How far one array is from its reference, at its worst over the batches."""
+
+    max_abs: float
+    """Largest absolute difference of entries that are finite on both sides."""
+    rel: float
+    """``max_abs`` over the reference's largest magnitude."""
+    snr_db: float
+    """Power of the reference over power of the difference, in dB; 400 where there is no difference."""
+    mismatched: int = 0
+    """Entries that can not be close: not finite on one side only, or unequal integers."""
+
+    def __str__(self) -> str:
+        odd = f", {self.mismatched} entries mismatched" if self.mismatched else ""
+        return f"{self.snr_db:.1f} dB and {self.rel:.2g} of the peak{odd}"
+
+
+class OutputParity(_Frozen):
+    """One output of the program."""
+
+    name: str
+    rewritten: Figures
+    """The check build against the program in torch, the runtime's decisions replayed."""
+    dense: Figures | None
+    """The same for the dense model's file and program; None where no dense delivery was given."""
+    delivered: Figures
+    """The delivered file against the check build."""
+    bound: Bound
+    delivered_bound: Bound
+    passed: bool
+
+
+class Site(_Frozen):
+    """One decision in the graph, over all samples."""
+
+    node: str
+    module: str
+    samples: int
+    same: int
+    """Samples for which the runtime decided as the reference does."""
+    invalid: int
+    """Samples whose decision is no valid token map."""
+    worst_gap: float
+    """The most score that a valid decision gave away, relative to the scale of the scores."""
+    passed: bool
+
+
+class Decisions(_Frozen):
+    """All decisions, and how many differ."""
+
+    sites: tuple[Site, ...]
+    samples: int
+    """Samples per site."""
+    same_share: float
+    """Share of samples and sites that decide alike, 0 to 1."""
+    worst_gap: float
+    near_tie: float
+    """The largest gap that passes as a near-tie at this dtype."""
+    passed: bool
+
+
+class TaskAgreement(_Frozen):
+    """Whether the delivered file answers as the program in torch does when that decides for itself."""
+
+    output: str
+    n: int
+    top1: float
+    """Share of samples with the same highest logit, 0 to 1."""
+
+
+class Parity(_Frozen):
+    """The result of the gate."""
+
+    passed: bool
+    max_abs: float
+    """The largest over the outputs, for the rewritten program."""
+    how: str
+    dtype: Dtype
+    inputs: Literal["real", "seeded"]
+    n: int
+    """Samples compared."""
+    outputs: tuple[OutputParity, ...]
+    decisions: Decisions | None
+    """None where the program decides nothing."""
+    task: TaskAgreement | None
+    """None where the program is no classifier."""
+    first_diverging_module: str | None = None

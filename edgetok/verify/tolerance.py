@@ -1,0 +1,82 @@
+"""Tolerances per dtype, all in one table.
+
+An output passes when its signal-to-noise ratio and its largest relative error are both within bounds: the ratio
+sees a small error everywhere, the largest error sees a big one in a single entry. Each bound is the dtype's own,
+tightened to what the dense model needs in the same runtime, plus a slack for the operators a rewrite adds; where the
+dense model is nearer than rounding in general allows, the dtype's noise floor counts instead.
+
+| | fp32 | why | fp16 | why |
+|---|---|---|---|---|
+| snr_db | 80 | a thousand roundings of 2**-24 stay above 100 dB | 40 | sound fp16 ViTs lie at 50 to 60 dB |
+| rel | 1e-4 | the usual bound of ONNX exports | 2e-2 | some 40 roundings of 2**-11 |
+| snr_slack_db | 12 | other summation orders at sites: up to 4x | 6 | the same, already mostly rounding: 2x |
+| rel_slack | 8 | a largest error of thousands scatters more | 4 | the same |
+| snr_floor_db | 110 | dense files of few operators reach 140 | 60 | 2**-11 is 66 dB |
+| rel_floor | 1e-5 | 2**-24 times some hundred summands | 5e-3 | ten roundings of 2**-11 |
+| same build | 110, 1e-5 | delivered file and check build differ only in fusion | 60, 5e-3 | the same |
+| near_tie | 1e-4 | twice the error of a cosine whose vectors are off by rel | 2e-2 | the same |
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from edgetok.target import Dtype
+    from edgetok.verify.parity import Figures
+
+
+class Tolerance(BaseModel):
+    """One dtype's row of the table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    snr_db: float
+    rel: float
+    snr_slack_db: float
+    rel_slack: float
+    snr_floor_db: float
+    rel_floor: float
+    near_tie: float
+
+    def bound(self, dense: Figures | None) -> Bound:
+        """The bound of an output whose dense counterpart has the figures ``dense``."""
+        if dense is None:
+            return Bound(min_snr_db=self.snr_db, max_rel=self.rel)
+        return Bound(
+            min_snr_db=max(self.snr_db, min(self.snr_floor_db, dense.snr_db - self.snr_slack_db)),
+            max_rel=min(self.rel, max(self.rel_floor, dense.rel * self.rel_slack)),
+        )
+
+    @property
+    def same(self) -> Bound:
+        """The bound between two builds of one program."""
+        return Bound(min_snr_db=self.snr_floor_db, max_rel=self.rel_floor)
+
+
+class Bound(BaseModel):
+    """What one output must keep to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_snr_db: float
+    max_rel: float
+
+    def admits(self, figures: Figures) -> bool:
+        """Whether the figures are within the bound and nothing is mismatched."""
+        return figures.mismatched == 0 and figures.snr_db >= self.min_snr_db and figures.rel <= self.max_rel
+
+    def __str__(self) -> str:
+        return f"at least {self.min_snr_db:.1f} dB and at most {self.max_rel:.2g} of the peak"
+
+
+TOLERANCES: dict[Dtype, Tolerance] = {
+    "fp32": Tolerance(
+        snr_db=80.0, rel=1e-4, snr_slack_db=12.0, rel_slack=8.0, snr_floor_db=110.0, rel_floor=1e-5, near_tie=1e-4
+    ),
+    "fp16": Tolerance(
+        snr_db=40.0, rel=2e-2, snr_slack_db=6.0, rel_slack=4.0, snr_floor_db=60.0, rel_floor=5e-3, near_tie=2e-2
+    ),
+}

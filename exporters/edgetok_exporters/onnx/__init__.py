@@ -1,0 +1,115 @@
+"""The ONNX exporter: programs to ``.onnx`` files by ``torch.onnx``'s dynamo path, run by onnxruntime.
+
+Every ``edgetok::`` primitive is one node until the last step, where it becomes standard operators: inlined, or as a
+function of the ``edgetok`` domain that a runtime with a native kernel may replace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgetok.errors import MissingExtra
+from edgetok.exporter import Exported, Runner
+from edgetok.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from edgetok.graph.program import Program
+    from edgetok.target import Target
+
+api_version = "1"
+
+
+class Options(BaseModel):
+    """Options of the ONNX exporter.
+
+    Attributes:
+        opset: version of the standard operators. From 23 on attention is one ``Attention`` node (faster in
+            onnxruntime, but newer than many runtimes).
+        dtype: what weights and activations are; merge decisions are always computed in fp32.
+        io: what floating inputs and outputs are: fp32, or the same as ``dtype``.
+        functions: ``inline`` writes each primitive as standard operators, ``keep`` as a function of domain ``edgetok``.
+        batch: ``dynamic``, or the one batch size the file accepts.
+        external_data: whether weights go into a file of their own; ``auto`` does so over 2 GB.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    opset: Annotated[int, Field(ge=18, le=24)] = 20
+    dtype: Literal["fp32", "fp16"] = "fp32"
+    io: Literal["fp32", "same"] = "fp32"
+    functions: Literal["inline", "keep"] = "inline"
+    batch: Literal["dynamic"] | Annotated[int, Field(ge=1)] = "dynamic"
+    external_data: Literal["auto", "always", "never"] = "auto"
+
+
+class OnnxExporter:
+    """Programs to ONNX; see :class:`Options`."""
+
+    name: ClassVar[str] = "onnx"
+    summary: ClassVar[str] = "ONNX, run by onnxruntime"
+    suffix: ClassVar[str] = ".onnx"
+    Options: ClassVar[type[BaseModel]] = Options
+
+    def export(
+        self,
+        program: Program,
+        target: Target,
+        directory: Path,
+        *,
+        stem: str = "model",
+        options: BaseModel | None = None,
+        expose: Sequence[str] = (),
+    ) -> Exported:
+        """Write ``<stem>.onnx`` (and ``<stem>.onnx.data`` with external data) into ``directory``.
+
+        Args:
+            program: what to export.
+            target: which realisations, dtypes and shapes to use.
+            directory: where to write; it must exist.
+            stem: file name without suffix.
+            options: an :class:`Options`; None takes the target's defaults.
+            expose: names of graph nodes whose values become extra outputs.
+
+        Raises:
+            MissingExtra: onnx or onnxscript is not installed.
+            ExportFailed: the toolchain cannot lower the program, or the options do not fit it.
+        """
+        _need("onnx", "onnxscript")
+        from edgetok_exporters.onnx.export import export
+
+        chosen = options if isinstance(options, Options) else Options.model_validate(dict(options or target.options))
+        return export(program, target, directory, stem=stem, options=chosen, expose=expose)
+
+    def load(self, entry: Path, *, threads: int | None = None) -> Runner:
+        """Open a file in onnxruntime on the CPU, with ``threads`` threads inside an operator (None: all cores).
+
+        Raises:
+            MissingExtra: onnxruntime is not installed.
+            RuntimeFailed: onnxruntime refuses the file.
+        """
+        _need("onnxruntime")
+        from edgetok_exporters.onnx.runner import OnnxRunner
+
+        return OnnxRunner(entry, threads=threads)
+
+
+def _need(*packages: str) -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise MissingExtra(
+            f"the ONNX exporter needs {' and '.join(missing)}",
+            why=f"not installed here: {', '.join(missing)}",
+            hint="pip install 'edgetok[onnx]'",
+        )
+
+
+@hookimpl
+def edgetok_exporters() -> list[type[OnnxExporter]]:
+    """This exporter."""
+    return [OnnxExporter]

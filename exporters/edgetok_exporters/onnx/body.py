@@ -1,0 +1,88 @@
+"""Writing a piece of ONNX graph as a function body, one operator per call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.tape import Tape
+
+FLOAT, FLOAT16, INT64, BOOL = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.INT64, ir.DataType.BOOL)
+LAST = 2**62
+"""A slice end beyond every axis."""
+
+
+class Body:
+    """Records standard operators: ``body("Add", x, y)`` is a new value, ``body("TopK", x, k, outputs=2)`` two.
+
+    Arrays and numbers among the inputs become constants; an array keeps its dtype, an int is int64.
+    """
+
+    def __init__(self) -> None:
+        self._tape = Tape()
+        self._constants: dict[tuple[Any, ...], ir.Value] = {}
+
+    @property
+    def nodes(self) -> list[ir.Node]:
+        """The nodes recorded so far, in order."""
+        return list(self._tape.nodes)
+
+    def __call__(self, op_type: str, *inputs: Any, outputs: int = 1, **attributes: Any) -> Any:
+        """Append one node; returns its value, or its values if it has more than one output."""
+        values = [self.value(x) for x in inputs]
+        made = self._tape.op_multi_out(op_type, values, attributes, num_outputs=outputs)
+        return made[0] if outputs == 1 else tuple(made)
+
+    def value(self, x: Any) -> ir.Value | None:
+        """``x`` itself, or a constant made of it."""
+        if x is None or isinstance(x, ir.Value):
+            return x
+        array = np.asarray(x, dtype=np.int64) if isinstance(x, (int, list, tuple)) else np.asarray(x)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            self._constants[key] = self._tape.op("Constant", [], {"value": ir.tensor(array)})
+        return self._constants[key]
+
+    def rows(self, x: ir.Value, column: ir.Value) -> ir.Value:
+        """``x [B, N, C]`` at ids ``column [B, k, 1]``: ``[B, k, C]``, copied row by row."""
+        return self("GatherND", x, column, batch_dims=1)
+
+    def column(self, ids: ir.Value) -> ir.Value:
+        """``[B, k]`` as ``[B, k, 1]``."""
+        return self("Unsqueeze", ids, [2])
+
+    def flat(self, column: ir.Value) -> ir.Value:
+        """``[B, k, 1]`` as ``[B, k]``."""
+        return self("Squeeze", column, [2])
+
+    def slice(self, x: ir.Value, start: int, end: int = LAST, step: int = 1, axis: int = 1) -> ir.Value:
+        """``x[start:end:step]`` along one axis."""
+        return self("Slice", x, [start], [end], [axis], [step])
+
+    def cast(self, x: ir.Value, dtype: ir.DataType) -> ir.Value:
+        """``x`` as another dtype."""
+        return self("Cast", x, to=int(dtype))
+
+    def spread(self, row: np.ndarray, like: ir.Value) -> ir.Value:
+        """A constant ``[1, ...]`` repeated over the batch of ``like``."""
+        batch = self("Shape", like, start=0, end=1)
+        return self("Expand", row, self("Concat", batch, [1] * (row.ndim - 1), axis=0))
+
+    def scalar(self, number: float, like: ir.Value) -> np.ndarray:
+        """A number in the dtype of ``like``."""
+        return np.asarray(number, dtype=numpy_dtype(like))
+
+
+def numpy_dtype(value: ir.Value) -> np.dtype[Any]:
+    """The NumPy dtype of a value whose dtype is known."""
+    assert value.dtype is not None
+    return np.dtype(value.dtype.numpy())
+
+
+def size(value: ir.Value, axis: int) -> int:
+    """A static size of a value; every axis but the batch of an ``edgetok::`` operand is static."""
+    assert value.shape is not None
+    dim = value.shape[axis]
+    assert isinstance(dim, int), f"{value.name}: axis {axis} of {value.shape} must be static"
+    return dim

@@ -1,0 +1,71 @@
+"""Running an ONNX file here, in onnxruntime on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from edgetok.errors import RuntimeFailed
+
+_ERRORS_ONLY = 4
+
+
+class OnnxRunner:
+    """An ONNX file loaded by onnxruntime. Calling it maps named arrays to named arrays.
+
+    Args:
+        entry: the ``.onnx`` file; external data is found beside it.
+        threads: threads inside an operator, None for all cores. Operators run one after the other.
+
+    Attributes:
+        input_names: in the program's order.
+        output_names: in the program's order, then exposed values.
+
+    Raises:
+        RuntimeFailed: onnxruntime refuses the file.
+    """
+
+    def __init__(self, entry: Path, *, threads: int | None = None) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ERRORS_ONLY
+        try:
+            self.session = ort.InferenceSession(str(entry), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise _failure(f"onnxruntime cannot load {entry.name}", error) from error
+        self.entry = entry
+        self.input_names = tuple(value.name for value in self.session.get_inputs())
+        self.output_names = tuple(value.name for value in self.session.get_outputs())
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run once.
+
+        Args:
+            inputs: one array per name in ``input_names``, of the file's dtypes.
+
+        Raises:
+            RuntimeFailed: names, shapes or dtypes do not fit, or an operator fails.
+        """
+        if set(inputs) != set(self.input_names):
+            raise RuntimeFailed(
+                f"{self.entry.name} was given the wrong inputs",
+                why=f"it takes {', '.join(self.input_names)}; given: {', '.join(inputs) or 'none'}",
+                hint="pass one array per input name",
+            )
+        try:
+            values = self.session.run(None, {name: np.ascontiguousarray(array) for name, array in inputs.items()})
+        except Exception as error:
+            raise _failure(f"onnxruntime cannot run {self.entry.name}", error) from error
+        return dict(zip(self.output_names, values, strict=True))
+
+
+def _failure(what: str, error: Exception) -> RuntimeFailed:
+    return RuntimeFailed(
+        what,
+        why=f"{type(error).__name__}: {str(error).strip()[:500]}",
+        hint=f"this is onnxruntime {ort.__version__}; check the inputs' shapes and dtypes, or export another opset",
+    )

@@ -1,0 +1,40 @@
+"""What every test shares: no network, one thread, where the measuring data is, and the hypothesis profile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+settings.register_profile(
+    "edgetok", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("edgetok")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def measuring_data() -> Callable[[str], Path]:
+    """``measuring_data("vit_tiny_in1k")``: a folder of real weights or data, or a skip that says what is missing."""
+    root = Path(os.environ.get("EDGETOK_DATA", REPOSITORY.parent / "shared" / "data"))
+
+    def find(name: str) -> Path:
+        path = root / name
+        if not path.exists():
+            pytest.skip(f"{name} is not in the measuring data; EDGETOK_DATA names the folder that holds it")
+        return path
+
+    return find
