@@ -48,6 +48,8 @@ fix: $(READY)  ## ruff, changing files
 
 types: $(READY)  ## mypy --strict
 	$(BIN)/mypy
+	$(BIN)/mypy docs/generate
+	cd samples/vit_digits && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache data.py card.py train.py
 
 unit: $(READY)  ## the tests alone
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q

@@ -81,9 +81,7 @@ def packages() -> list[Package]:
 def health(registry: Registry, target: Target) -> TargetHealth:
     """Whether ``target`` exports and runs here, and what to do where it does not."""
     if target.exporter not in registry.exporters:
-        return TargetHealth(
-            target.name, False, False, f"its exporter {target.exporter!r} is not installed or broken", ""
-        )
+        return TargetHealth(target.name, False, False, f"exporter {target.exporter!r} is not installed, or broken", "")
     if lacking := missing(target.requires):
         return TargetHealth(target.name, False, False, f"not installed: {', '.join(lacking)}", pip_line(target))
     if failed := try_imports(target.requires):

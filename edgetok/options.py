@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -103,10 +104,21 @@ def build(model: type[M], options: Mapping[str, Any], owner: str) -> M:
     Raises:
         BadOption: naming the first bad option, its value, and every valid option with type and default.
     """
+    for name, value in options.items():
+        field = model.model_fields.get(name)
+        if field and isinstance(value, bool) and not _takes_bool(field.annotation):
+            raise _bad_option(
+                model, {"loc": (name,), "type": "bool", "input": value, "msg": "true is no number"}, owner
+            )
     try:
         return model(**options)
     except ValidationError as error:
         raise _bad_option(model, first_mistake(error), owner) from error
+
+
+def _takes_bool(annotation: Any) -> bool:
+    """Pydantic reads true as 1 wherever a number is wanted; people do not mean that."""
+    return annotation in (bool, Any) or any(map(_takes_bool, get_args(annotation)))
 
 
 def _bad_option(model: type[BaseModel], error: Mapping[str, Any], owner: str) -> BadOption:
@@ -123,7 +135,7 @@ def _bad_option(model: type[BaseModel], error: Mapping[str, Any], owner: str) ->
         what = f"option {where!r} of {owner} is missing"
     else:
         what = f"option {where!r} of {owner} cannot be {error['input']!r}" if where else f"{owner} refuses its options"
-    return BadOption(what, why=str(error["msg"]), hint=f"valid options: {valid}")
+    return BadOption(what, why=str(error["msg"]).removeprefix("Value error, "), hint=f"valid options: {valid}")
 
 
 def describe(model: type[BaseModel]) -> list[str]:
@@ -135,8 +147,18 @@ def describe(model: type[BaseModel]) -> list[str]:
     return lines
 
 
-def type_name(annotation: object) -> str:
-    """A type as a person writes it: ``int | list[int]``."""
-    if isinstance(annotation, type) and not hasattr(annotation, "__args__"):
-        return annotation.__name__
-    return re.sub(r"\b(typing|types|builtins|collections\.abc)\.", "", str(annotation)).replace("NoneType", "None")
+def type_name(annotation: Any) -> str:
+    """A type as a person writes it: ``int | tuple[int, ...] | 'auto'``."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return type_name(args[0])
+    if origin is Literal:
+        return " | ".join(map(repr, args))
+    if origin in (Union, UnionType):
+        return " | ".join(dict.fromkeys(map(type_name, args)))
+    if annotation in (None, NoneType):
+        return "null"
+    if annotation is Ellipsis:
+        return "..."
+    name = getattr(origin or annotation, "__name__", str(annotation))
+    return f"{name}[{', '.join(map(type_name, args))}]" if args else str(name)

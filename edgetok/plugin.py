@@ -70,6 +70,10 @@ class TokenReduction(Plugin):
         """How many of ``tokens`` tokens are left after ``site``; ``tokens`` itself means: nothing to do here."""
         raise NotImplementedError
 
+    def remark(self, site: Site, tokens: int) -> str | None:
+        """What the plan should say about ``keep``'s answer, e.g. that it was capped; ``None`` for nothing."""
+        return None
+
     def reduce(self, signals: Signals, keep: int) -> TokenMap:
         """The map from the old tokens to ``keep`` new ones. Plain tensor code, traced; no data-dependent branches."""
         raise NotImplementedError

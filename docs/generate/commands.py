@@ -22,8 +22,10 @@ PLAIN = {
 @cache
 def help_text(*command: str) -> str:
     """What ``edgetok COMMAND --help`` prints."""
-    line = [sys.executable, "-m", "edgetok.cli.main", *command, "--help"]
+    line = [sys.executable, "-c", "from edgetok.cli.main import run; run()", *command, "--help"]
     done = subprocess.run(line, capture_output=True, text=True, check=True, env={**os.environ, **PLAIN})
+    if not done.stdout.strip():
+        raise RuntimeError(f"edgetok {' '.join(command)} --help printed nothing: {done.stderr}")
     return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 
 import edgetok.errors
@@ -22,8 +23,8 @@ def members(family: type[EdgetokError]) -> list[type[EdgetokError]]:
 
 
 def summary(error: type[EdgetokError]) -> str:
-    """The first line of its docstring."""
-    return (inspect.getdoc(error) or "").splitlines()[0]
+    """The first line of its docstring, without the exit status of a family."""
+    return re.sub(r" \(exit status \d+\)", "", (inspect.getdoc(error) or "").splitlines()[0])
 
 
 def reference() -> str:

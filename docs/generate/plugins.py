@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from docs.generate.markdown import code, table
+from docs.generate.types import spelled
 
 if TYPE_CHECKING:
     from edgetok.plugin import Plugin
@@ -39,12 +40,10 @@ def skeleton(name: str) -> str:
 
 def options(plugin: type[Plugin]) -> str:
     """One row per option."""
-    from edgetok.options import type_name
-
     rows = []
     for name, field in plugin.model_fields.items():
         default = "required" if field.is_required() else code(field.get_default(call_default_factory=True))
-        rows.append((code(name), code(type_name(field.annotation)), default, field.description or ""))
+        rows.append((code(name), code(spelled(field.annotation)), default, field.description or ""))
     return table(("option", "type", "default", "meaning"), rows)
 
 
@@ -60,8 +59,8 @@ def page(plugin: type[Plugin]) -> str:
 
 
 def index() -> str:
-    """One row per plugin."""
-    rows = [(f"[{name}]({name}.md)", plugin.summary, plugin.paper) for name, plugin in built_in().items()]
+    """One row per plugin, for a page in docs/."""
+    rows = [(f"[{name}](plugins/{name}.md)", plugin.summary, plugin.paper) for name, plugin in built_in().items()]
     return table(("plugin", "what it does", "source"), rows)
 
 

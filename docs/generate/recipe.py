@@ -8,6 +8,7 @@ from typing import get_args
 from pydantic import BaseModel
 
 from docs.generate.markdown import code, table
+from docs.generate.types import spelled
 
 
 def nested(annotation: object) -> type[BaseModel] | None:
@@ -20,16 +21,13 @@ def nested(annotation: object) -> type[BaseModel] | None:
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
     """``(dotted key, type, default, meaning)`` of every field, nested ones too."""
-    from edgetok.options import type_name
-
     for name, field in model.model_fields.items():
         inner = nested(field.annotation)
         if inner is not None and not field.description:
             yield from keys(inner, f"{prefix}{name}.")
             continue
         default = "required" if field.is_required() else code(field.get_default(call_default_factory=True))
-        kind = inner.__name__ if inner is not None else type_name(field.annotation)
-        yield code(prefix + name), code(kind), default, field.description or ""
+        yield code(prefix + name), code(spelled(field.annotation)), default, field.description or ""
 
 
 def reference() -> str:

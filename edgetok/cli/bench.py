@@ -23,9 +23,9 @@ def bench(
     quiet: Quiet = False,
 ) -> None:
     """Measure a bundle's latency here, with the settings of its recipe unless given."""
-    from edgetok import session
+    from edgetok.session import bench_bundle
 
     given = {"batches": tuple(batch) if batch else None, "threads": threads, "runs": runs}
     changes = {name: value for name, value in given.items() if value is not None}
-    measured = session.bench_bundle(bundle, changes=changes, progress=for_stderr(quiet=quiet))
+    measured = bench_bundle(bundle, changes=changes, progress=for_stderr(quiet=quiet))
     emit(measured) if as_json else show(fields(measured))

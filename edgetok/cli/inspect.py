@@ -31,7 +31,7 @@ def inspect(
     edgetok inspect sample:vit_digits --plugins tome:r=8
     """
     recipe = read_recipe(what, config, {"plugins": plugin_list(plugins), "target": target})
-    from edgetok import session
+    from edgetok.session import inspect as look
 
-    seen = session.inspect(recipe, allow_network=allow_network, progress=for_stderr(quiet=quiet))
+    seen = look(recipe, allow_network=allow_network, progress=for_stderr(quiet=quiet))
     emit(seen) if as_json else show(str(seen))

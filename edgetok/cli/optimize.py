@@ -79,10 +79,10 @@ def optimize(
     recipe = read_recipe(what, config, flags)
     if recipe.output is None and not dry_run:
         raise BadCommand("no output is given", hint="-o DIRECTORY, or --dry-run to see the plan only")
-    from edgetok import session
+    from edgetok.session import optimize as run
 
     progress = for_stderr(quiet=quiet)
-    result = session.optimize(recipe, force=force, dry_run=dry_run, allow_network=allow_network, progress=progress)
+    result = run(recipe, force=force, dry_run=dry_run, allow_network=allow_network, progress=progress)
     if save_recipe:
         _save(result, save_recipe)
     _show(result, as_json=as_json)

@@ -16,7 +16,7 @@ BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A directory 
 
 def verify(bundle: BundlePath, as_json: Json = False, quiet: Quiet = False) -> None:
     """Check every hash of a bundle, then run it here against its recorded parity vectors."""
-    from edgetok import session
+    from edgetok.session import verify_bundle
 
-    parity = session.verify_bundle(bundle, progress=for_stderr(quiet=quiet))
+    parity = verify_bundle(bundle, progress=for_stderr(quiet=quiet))
     emit(parity) if as_json else show(fields(parity))

@@ -7,8 +7,8 @@ elsewhere; ``rewrite`` re-traces the program with reductions applied and everyth
 from edgetok.graph.capture import capture
 from edgetok.graph.program import Program, TensorSpec
 from edgetok.graph.retrace import Step
-from edgetok.graph.rewrite import rewrite, static_batch
+from edgetok.graph.rewrite import rewrite, run_rewritten, static_batch
 from edgetok.graph.site import Site, find_sites
 from edgetok.graph.tokens import TokenMap
 
-__all__ = ["Program", "Site", "Step", "TensorSpec", "TokenMap", "capture", "find_sites", "rewrite", "static_batch"]
+__all__ = ["Program", "Site", "Step", "TensorSpec", "TokenMap", "capture", "find_sites", "rewrite", "run_rewritten", "static_batch"]

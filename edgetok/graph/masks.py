@@ -49,7 +49,7 @@ def understand(mask: fx.Node | None, data: frozenset[str], constants: Mapping[st
             return _fixed(evaluate(mask, {**constants, **users}))
         return _from_input(mask, data, constants, users)
     except (NotEvaluable, RuntimeError, TypeError, IndexError):
-        return Mask("bias") if not data else Mask("unknown")
+        return Mask("bias", additive=True) if not data else Mask("unknown")
 
 
 def allowed(value: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -70,6 +71,10 @@ class Program:
 
         return label(self.graph, {node: self.dynamic.get(name, {}) for name, node in self.placeholders.items()})
 
-    def with_graph(self, exported: ExportedProgram) -> Program:
-        """The same program with another body."""
-        return replace(self, exported=exported)
+    def with_state(self, state: Mapping[str, torch.Tensor]) -> Program:
+        """The same graph, labels and all, with other parameters and buffers by state-dict name."""
+        exported = copy.copy(self.exported)
+        exported._state_dict = dict(state)
+        other = replace(self, exported=exported)
+        other.__dict__["labels"] = self.labels
+        return other

@@ -103,7 +103,9 @@ def _works_along(node: fx.Node, name: str, source: fx.Node, where: Occurrence, a
         return at in reduced_dims(node, rank) and where.stop - where.start != len(axes[at])
     if name in ("any", "all", "prod", "argmax", "argmin", "linalg_vector_norm", "var", "std", "var_mean", "logsumexp"):
         return at in reduced_dims(node, rank)
-    if name in ("max", "min", "topk", "sort", "argsort", "cumsum", "unbind", "softmax", "_softmax", "log_softmax"):
+    if name == "unbind":
+        return positive(arg(node, 1, "dim", 0), rank) == at
+    if name in ("max", "min", "topk", "sort", "argsort", "cumsum", "softmax", "_softmax", "log_softmax"):
         dims = node.args[2 if name == "topk" else 1 : 3 if name == "topk" else 2]
         return len(node.all_input_nodes) == 1 and (not dims or positive(dims[0], rank) == at)
     if name == "scaled_dot_product_attention":

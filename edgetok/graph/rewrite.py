@@ -65,6 +65,18 @@ def rewrite(
     )
 
 
+def run_rewritten(program: Program, steps: Sequence[Step], inputs: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+    """The outputs of the rewritten program, walked eagerly and not traced: plugins meet real values here.
+
+    For tests and debugging; what is delivered comes from :func:`rewrite`, which walks the same way.
+
+    Raises:
+        PluginFailed: a plugin raised, or did not do what its plan said.
+    """
+    with torch.no_grad():
+        return list(Retraced(Retrace(program, steps))(**inputs))
+
+
 def static_batch(program: Program, batch: int, steps: Sequence[Step] = ()) -> Program:
     """The program for one batch size: the same walk over the same graph, with plain numbers."""
     example = {

@@ -54,10 +54,9 @@ class Site:
     anchor: fx.Node | None = field(repr=False)
     batch: Axis = field(repr=False, default=())
 
-    @property
-    def cap(self) -> int:
-        """The most tokens that one step of pairwise merging can remove."""
-        return (self.tokens - self.protected) // 2
+    def mergeable(self, tokens: int) -> int:
+        """How many of ``tokens`` tokens may be merged or dropped: all but the protected and the trailing ones."""
+        return tokens - self.protected - self.space.trailing
 
 
 def find_sites(program: Program) -> list[Site]:

@@ -116,7 +116,7 @@ def _valid_match(keep: Tensor, src: Tensor, dst: Tensor, n: int, protected: int,
     valid &= ((src >= protected) & (src % 2 == 0)).all(1)
     in_range = (dst >= protected) & (dst < keep.shape[1])
     target = keep.gather(1, dst.clamp(0, keep.shape[1] - 1))
-    valid &= (in_range & (target >= protected) & (target % 2 == 1)).all(1)
+    valid &= (in_range & (target % 2 == 1)).all(1)
     place = keep if order == "kept" else torch.where(keep >= protected, keep + n * (keep % 2), keep)
     return valid & (place.diff(dim=1) > 0).all(1)
 

@@ -71,7 +71,7 @@ class FlopsSection(Section):
         )
 
 
-class Pair(Section):
+class Quantity(Section):
     """A figure of both models; ``ratio`` is dense / optimised. Null where not measured."""
 
     dense: float | None = None
@@ -89,21 +89,21 @@ class Pair(Section):
         return cls(how=how, dense=dense, optimized=optimized, ratio=ratio_of(dense, optimized))
 
 
-class SizeBytes(Pair):
+class SizeBytes(Quantity):
     """Bytes of the model file and its external data on disk."""
 
     dense: int | None = None
     optimized: int | None = None
 
 
-class Memory(Pair):
+class Memory(Quantity):
     """Peak resident memory of one process that loads the model and runs it, in bytes."""
 
     dense: int | None = None
     optimized: int | None = None
 
 
-class LoadMs(Pair):
+class LoadMs(Quantity):
     """Cold load: milliseconds from opening the file to a session that can run."""
 
 

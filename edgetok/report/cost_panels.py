@@ -11,7 +11,7 @@ from edgetok.report.markup import Markup, tag
 from edgetok.report.wording import count, milliseconds, ratio, ratio_with_spread, saving, scaled, setting, speed_level
 
 if TYPE_CHECKING:
-    from edgetok.report.cost import LatencyRow
+    from edgetok.report.cost import FlopsSection, LatencyRow, Quantity
     from edgetok.report.schema import Report
 
 
@@ -56,34 +56,27 @@ def _latency_pair(row: LatencyRow) -> Pair:
 def cost(report: Report) -> Markup:
     """FLOPs, file size, memory and load time."""
     flops, load = report.flops, report.load_ms
-    quantities: list[tuple[str, float | None, float | None, float | None, Callable[[float | None], str]]] = [
-        (
-            f"FLOPs, {count(flops.samples, 'sample')}",
-            flops.dense,
-            flops.optimized,
-            flops.ratio,
-            lambda v: scaled(v, "FLOPs"),
-        ),
-        *(
-            (label, pair.dense, pair.optimized, pair.ratio, lambda v: scaled(v, "B"))
-            for label, pair in (("Files", report.size_bytes), ("Peak memory", report.memory))
-        ),
-        ("Cold load", load.dense, load.optimized, load.ratio, milliseconds),
-    ]
     pairs = [
-        Pair(label, saving(quotient), dense, optimized, (words(dense), words(optimized)))
-        for label, dense, optimized, quotient, words in quantities
-        if dense is not None or optimized is not None
+        _pair(f"FLOPs, {count(flops.samples, 'sample')}", flops, lambda v: scaled(v, "FLOPs")),
+        _pair("Files", report.size_bytes, lambda v: scaled(v, "B")),
+        _pair("Peak memory", report.memory, lambda v: scaled(v, "B")),
+        _pair("Cold load", load, milliseconds),
     ]
+    drawn = [pair for pair in pairs if pair.dense is not None or pair.optimized is not None]
     uncounted = f"Not in the FLOP count: {', '.join(flops.uncounted)}." if flops.uncounted else None
     return section(
         "Compute and size",
-        chart(lambda w: pairs_chart(pairs, w, "Compute and size")),
+        chart(lambda w: pairs_chart(drawn, w, "Compute and size")),
         tag("p", f"FLOPs of the blocks alone, as papers quote them: {ratio(flops.paper_style_ratio)}."),
         tag("p", uncounted, class_="warn-text") if uncounted else None,
         _flops_parts(report),
         how(flops, report.size_bytes, report.memory, load, names=("FLOPs", "files", "memory", "load")),
     )
+
+
+def _pair(heading: str, found: FlopsSection | Quantity, words: Callable[[float | None], str]) -> Pair:
+    labels = (words(found.dense), words(found.optimized))
+    return Pair(heading, saving(found.ratio), found.dense, found.optimized, labels)
 
 
 def _flops_parts(report: Report) -> Markup | None:

@@ -63,14 +63,9 @@ def _accuracy(report: Report) -> list[Figure]:
 
 def _cost(report: Report) -> list[Figure]:
     flops, tokens, load = report.flops, report.tokens, report.load_ms
+    totals = (scaled(flops.dense, ""), scaled(flops.optimized, ""), ratio(flops.ratio))
     rows = [
-        Figure(
-            f"FLOPs, {count(flops.samples, 'sample')}",
-            scaled(flops.dense, ""),
-            scaled(flops.optimized, ""),
-            ratio(flops.ratio),
-            flops.how,
-        ),
+        Figure(f"FLOPs, {count(flops.samples, 'sample')}", *totals, flops.how),
         Figure("FLOPs, blocks alone", NONE, NONE, ratio(flops.paper_style_ratio), flops.how),
     ]
     if tokens.per_layer and tokens.dense_per_layer:

@@ -7,7 +7,7 @@ they do not know. Every ``ratio`` is dense / optimised (above 1 is better), ever
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field, JsonValue
 
@@ -15,6 +15,9 @@ from edgetok.model import Preprocessing
 from edgetok.report.cost import FlopsSection, Latency, LoadMs, Memory, SizeBytes, Timings, Tokens
 from edgetok.report.evidence import Accuracy, Parity, Refusal, Rewritten
 from edgetok.report.section import Part
+
+if TYPE_CHECKING:
+    from edgetok.plugin import Plugin
 
 SCHEMA = "edgetok.report/1"
 
@@ -49,6 +52,19 @@ class PluginInfo(Part):
     paper: str = ""
     paper_url: str = ""
     sites: int = Field(0, ge=0, description="Number of places it rewrote.")
+
+    @classmethod
+    def of(cls, plugin: Plugin, sites: int) -> PluginInfo:
+        """The entry of a plugin that rewrote ``sites`` places; its paper is split into title and address."""
+        title, _, address = plugin.paper.partition("http")
+        return cls(
+            name=plugin.name,
+            options=plugin.model_dump(mode="json"),
+            summary=plugin.summary,
+            paper=title.rstrip(" ,(:"),
+            paper_url=f"http{address}".strip(" )") if address else "",
+            sites=sites,
+        )
 
 
 class Io(Part):

@@ -3,10 +3,10 @@
 CSS = """
 :root{color-scheme:light dark;--page:#fff;--panel:#f5f6f8;--ink:#15191f;--soft:#56606e;--rule:#dfe3e8;
 --dense:#7c8796;--dense-ink:#56606e;--accent:#0b6a8f;--area:#0b6a8f1f;--good:#0f6b3d;--warn:#9a4a00;--fail:#b3211c;
---fail-page:#fdeceb;--warn-page:#fff4e5}
+--warn-page:#fff4e5}
 @media (prefers-color-scheme:dark){:root{--page:#101418;--panel:#191f25;--ink:#e8ebef;--soft:#a3aebb;--rule:#2d353e;
 --dense:#8591a0;--dense-ink:#a3aebb;--accent:#5cc0e8;--area:#5cc0e826;--good:#6fd19b;--warn:#f3b15f;--fail:#ff8f87;
---fail-page:#3a1614;--warn-page:#33240f}}
+--warn-page:#33240f}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,
 "Helvetica Neue",Arial,sans-serif;-webkit-text-size-adjust:100%}

@@ -40,6 +40,18 @@ def load_factory(ref: str) -> Model:
     return _wrap(made, ref)
 
 
+def find_callable(ref: str) -> Callable[[], Any]:
+    """The callable that ``package.module:name`` names.
+
+    Raises:
+        ModelNotFound: the module or the name does not exist.
+        UnsupportedModel: importing fails, or it is not callable.
+    """
+    module_name, _, attribute = ref.partition(":")
+    with _working_directory_importable():
+        return _find(module_name, attribute, ref)
+
+
 def cause(error: BaseException) -> str:
     """One line that says what an exception was and where in the user's code it came from."""
     where = ""

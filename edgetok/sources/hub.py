@@ -25,17 +25,14 @@ def snapshot(name: str, *, allow_network: bool) -> Path:
     except ImportError as error:
         raise MissingExtra(f"{name} needs huggingface_hub.", hint="pip install 'edgetok[hf]'") from error
     try:
-        return Path(snapshot_download(name, local_files_only=True, allow_patterns=list(SAFE_FILES)))
-    except (LocalEntryNotFoundError, ValueError, OSError):
+        return Path(snapshot_download(name, local_files_only=not allow_network, allow_patterns=list(SAFE_FILES)))
+    except (LocalEntryNotFoundError, ValueError, OSError) as error:
         if not allow_network:
             raise NetworkRefused(
                 f"{name!r} is neither a local path nor a cached hub model.",
                 why="Fetching it needs the network, which edgetok does not use unless asked.",
                 hint="Pass --allow-network, or check the path if you meant a local directory.",
             ) from None
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(SAFE_FILES)))
-    except Exception as error:
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ModelNotFound(f"The hub gave no {name!r}.", why=f"{type(error).__name__}: {line}") from error
 

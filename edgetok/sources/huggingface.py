@@ -45,12 +45,11 @@ def load_directory(directory: Path, *, source: str, name: str = "") -> Model:
             hint="Name the directory that save_pretrained wrote, or a .pt2 file.",
         )
     raw = _read_config(config_path)
-    files = weight_files(directory)
-    if not files:
+    if not weight_files(directory):
         _refuse_without_safetensors(directory)
     preprocessing = read_preprocessing(directory)
     with _transformers():
-        component, labels = _component(directory, raw, files, preprocessing)
+        component, labels = _component(directory, raw, preprocessing)
     return Model(
         name=name or directory.resolve().name,
         source=source,
@@ -110,7 +109,7 @@ def _refuse_without_safetensors(directory: Path) -> None:
 
 
 def _component(
-    directory: Path, raw: Mapping[str, Any], files: list[Path], preprocessing: Preprocessing | None
+    directory: Path, raw: Mapping[str, Any], preprocessing: Preprocessing | None
 ) -> tuple[Component, tuple[str, ...]]:
     from edgetok.sources.example_inputs import example_inputs
 
@@ -128,7 +127,7 @@ def _component(
         inputs=inputs,
         dynamic={key: {0: "batch"} for key in inputs},
         role=_role(cls.__name__),
-        weights=_weights(cls, config, directory, attention, files),
+        weights=_weights(cls, config, directory, attention),
     )
     return component, _labels(raw, component.role)
 
@@ -190,12 +189,9 @@ def _accepts(module: nn.Module, inputs: Mapping[str, Tensor]) -> bool:
     return True
 
 
-def _weights(
-    cls: Any, config: Any, directory: Path, attention: str, files: list[Path]
-) -> Callable[[], Mapping[str, Tensor]]:
+def _weights(cls: Any, config: Any, directory: Path, attention: str) -> Callable[[], Mapping[str, Tensor]]:
     def read() -> Mapping[str, Tensor]:
-        for file in weight_files(directory):
-            assert file in files
+        weight_files(directory)
         with _transformers():
             module = _read_weights(cls, config, directory, attention)
         return {

@@ -121,7 +121,7 @@ def _how(measured: Measured, batches: int, dense: bool, dtype: Dtype, inputs: st
         + (", tightened to the dense model's own figures on the same samples" if dense else ""),
     ]
     if sites:
-        parts.append("delivered file against check build at the dtype's noise floor")
+        parts.append(f"delivered file against check build at least {row.same_snr_db:g} dB")
         parts.append(f"a differing decision may give away at most {row.near_tie:g} of score")
     return "; ".join(parts) + "."
 

@@ -11,10 +11,15 @@ dense model is nearer than rounding in general allows, the dtype's noise floor c
 | rel | 1e-4 | the usual bound of ONNX exports | 2e-2 | some 40 roundings of 2**-11 |
 | snr_slack_db | 12 | other summation orders at sites: up to 4x | 6 | the same, already mostly rounding: 2x |
 | rel_slack | 8 | a largest error of thousands scatters more | 4 | the same |
-| snr_floor_db | 110 | dense files of few operators reach 140 | 60 | 2**-11 is 66 dB |
-| rel_floor | 1e-5 | 2**-24 times some hundred summands | 5e-3 | ten roundings of 2**-11 |
-| same build | 110, 1e-5 | delivered file and check build differ only in fusion | 60, 5e-3 | the same |
-| near_tie | 1e-4 | twice the error of a cosine whose vectors are off by rel | 2e-2 | the same |
+| snr_floor_db | 110 | ViT-Tiny has 113 in onnxruntime | 60 | 2**-11 is 66 dB; ViT-Tiny has 58 |
+| rel_floor | 1e-5 | ViT-Tiny has 1.5e-6 | 5e-3 | ViT-Tiny has 1e-3 |
+| same_snr_db | 100 | two builds of one graph differ in fusion only | 55 | the same |
+| same_rel | 1e-5 | the same | 5e-3 | the same |
+| near_tie | 2e-5 | see below | 4e-3 | see below |
+
+A choice may give away twice the error of a score; a cosine is off by at most the sum of its vectors' relative errors.
+ViT-Tiny's features are off by 1e-3 in fp16 and some 1e-6 in fp32 (5e-6 leaves room for wider models): four times that.
+Measured there, r = 13 and 32 pictures: the worst differing choice gave away 9e-4 in fp16; in fp32 none differed.
 """
 
 from __future__ import annotations
@@ -39,6 +44,8 @@ class Tolerance(BaseModel):
     rel_slack: float
     snr_floor_db: float
     rel_floor: float
+    same_snr_db: float
+    same_rel: float
     near_tie: float
 
     def bound(self, dense: Figures | None) -> Bound:
@@ -53,7 +60,7 @@ class Tolerance(BaseModel):
     @property
     def same(self) -> Bound:
         """The bound between two builds of one program."""
-        return Bound(min_snr_db=self.snr_floor_db, max_rel=self.rel_floor)
+        return Bound(min_snr_db=self.same_snr_db, max_rel=self.same_rel)
 
 
 class Bound(BaseModel):
@@ -74,9 +81,25 @@ class Bound(BaseModel):
 
 TOLERANCES: dict[Dtype, Tolerance] = {
     "fp32": Tolerance(
-        snr_db=80.0, rel=1e-4, snr_slack_db=12.0, rel_slack=8.0, snr_floor_db=110.0, rel_floor=1e-5, near_tie=1e-4
+        snr_db=80.0,
+        rel=1e-4,
+        snr_slack_db=12.0,
+        rel_slack=8.0,
+        snr_floor_db=110.0,
+        rel_floor=1e-5,
+        same_snr_db=100.0,
+        same_rel=1e-5,
+        near_tie=2e-5,
     ),
     "fp16": Tolerance(
-        snr_db=40.0, rel=2e-2, snr_slack_db=6.0, rel_slack=4.0, snr_floor_db=60.0, rel_floor=5e-3, near_tie=2e-2
+        snr_db=40.0,
+        rel=2e-2,
+        snr_slack_db=6.0,
+        rel_slack=4.0,
+        snr_floor_db=60.0,
+        rel_floor=5e-3,
+        same_snr_db=55.0,
+        same_rel=5e-3,
+        near_tie=4e-3,
     ),
 }

@@ -51,10 +51,14 @@ as files.
 `train.py`, seed {seed}: {epochs} epochs of AdamW with batches of {batch}, peak learning rate {peak_lr}, cosine to zero,
 weight decay {weight_decay} and label smoothing {label_smoothing}; random rotation, scale and shift. In the first
 {dropped_epochs} epochs each image keeps a random {keep:.0%} of its patches
-([PatchDropout](https://arxiv.org/abs/2208.07220)); the last {full_epochs} see all tokens. Beware: a model trained that
-way is used to missing tokens, so it may lose less to token reduction than one that was not. The weights are those of
-the last step; no choice was made on the test images. It took {minutes:.0f} minutes with {threads} CPU thread(s), torch
-{torch}, transformers {transformers}.
+([PatchDropout](https://arxiv.org/abs/2208.07220)); the last {full_epochs} see all tokens. The weights are those of the
+last step; no choice was made on the test images. It took {minutes:.0f} minutes with {threads} CPU thread(s) of a busy
+machine, torch {torch}, transformers {transformers}.
+
+## What it does not show
+How much accuracy token reduction costs elsewhere. {patches} patches of an 8x8 scan enlarged to {size}x{size} say nearly
+the same thing many times, and a model trained with PatchDropout is used to missing tokens: this model barely notices
+reductions that would ruin one that reads photographs. What it shows is that the machinery works, and what it gains.
 
 ## Files
 - `model.safetensors`, `config.json`, `preprocessor_config.json`: the model

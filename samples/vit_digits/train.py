@@ -142,7 +142,7 @@ def train(model: ViTForImageClassification, schedule: Schedule, pixels: Tensor, 
             logits = model(pixel_values=augment(pixels[chosen], generator)).logits
             loss = cross_entropy(logits, labels[chosen], label_smoothing=schedule.label_smoothing)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             total += loss.item()
@@ -164,7 +164,7 @@ def accuracy(model: ViTForImageClassification, split: data.Split) -> tuple[int, 
     """``(right, all)`` on one split."""
     images, labels = data.digits(split)
     model.eval()
-    batches = torch.from_numpy(data.pixels(images)).split(100)
+    batches = torch.split(torch.from_numpy(data.pixels(images)), 100)
     guesses = torch.cat([model(pixel_values=batch).logits.argmax(1) for batch in batches])
     return int((guesses == torch.from_numpy(labels)).sum()), len(labels)
 

@@ -1,10 +1,12 @@
+from typing import Annotated, Any, Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgetok.errors import BadOption
-from edgetok.options import build, describe, parse_uses, parse_value, split
+from edgetok.options import build, describe, parse_uses, parse_value, split, type_name
 
 
 class Options(BaseModel):
@@ -108,6 +110,7 @@ def test_build_validates():
     [
         ({"order": "kept", "ordr": 1}, "plugin 'x' has no option 'ordr'"),
         ({"order": "kept", "prop_attn": "maybe"}, "option 'prop_attn' of plugin 'x' cannot be 'maybe'"),
+        ({"order": "kept", "r": True}, "option 'r' of plugin 'x' cannot be True"),
         ({}, "option 'order' of plugin 'x' is missing"),
     ],
 )
@@ -120,3 +123,19 @@ def test_bad_options_list_the_valid_ones(options, what):
 
 def test_describe_names_types_and_defaults():
     assert describe(Options) == ["r: int | list[int] = 8", "prop_attn: bool = True", "order: str"]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text"),
+    [
+        (int, "int"),
+        (int | None, "int | null"),
+        (Literal["a", "b"], "'a' | 'b'"),
+        (Annotated[int, Field(ge=0)] | tuple[Annotated[int, Field(ge=0)], ...], "int | tuple[int, ...]"),
+        (dict[str, list[float]], "dict[str, list[float]]"),
+        (Any, "Any"),
+        (list, "list"),
+    ],
+)
+def test_types_are_named_as_people_write_them(annotation, text):
+    assert type_name(annotation) == text

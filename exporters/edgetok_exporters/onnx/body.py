@@ -14,7 +14,7 @@ LAST = 2**62
 
 
 class Body:
-    """Records standard operators: ``body("Add", x, y)`` is a new value, ``body("TopK", x, k, outputs=2)`` two.
+    """Records standard operators: ``body("Add", x, y)`` is a new value, ``body.many("TopK", 2, x, k)`` are two.
 
     Arrays and numbers among the inputs become constants; an array keeps its dtype, an int is int64.
     """
@@ -28,11 +28,14 @@ class Body:
         """The nodes recorded so far, in order."""
         return list(self._tape.nodes)
 
-    def __call__(self, op_type: str, *inputs: Any, outputs: int = 1, **attributes: Any) -> Any:
-        """Append one node; returns its value, or its values if it has more than one output."""
+    def __call__(self, op_type: str, *inputs: Any, **attributes: Any) -> ir.Value:
+        """Append one node and return its value."""
+        return self.many(op_type, 1, *inputs, **attributes)[0]
+
+    def many(self, op_type: str, outputs: int, *inputs: Any, **attributes: Any) -> tuple[ir.Value, ...]:
+        """Append one node with several outputs and return their values."""
         values = [self.value(x) for x in inputs]
-        made = self._tape.op_multi_out(op_type, values, attributes, num_outputs=outputs)
-        return made[0] if outputs == 1 else tuple(made)
+        return tuple(self._tape.op_multi_out(op_type, values, attributes, num_outputs=outputs))
 
     def value(self, x: Any) -> ir.Value | None:
         """``x`` itself, or a constant made of it."""
@@ -50,7 +53,9 @@ class Body:
 
     def column(self, ids: ir.Value) -> ir.Value:
         """``[B, k]`` as ``[B, k, 1]``."""
-        return self("Unsqueeze", ids, [2])
+        made = self("Unsqueeze", ids, [2])
+        made.type = ids.type
+        return made
 
     def flat(self, column: ir.Value) -> ir.Value:
         """``[B, k, 1]`` as ``[B, k]``."""
@@ -62,7 +67,9 @@ class Body:
 
     def cast(self, x: ir.Value, dtype: ir.DataType) -> ir.Value:
         """``x`` as another dtype."""
-        return self("Cast", x, to=int(dtype))
+        made = self("Cast", x, to=int(dtype))
+        made.dtype, made.shape = dtype, x.shape
+        return made
 
     def spread(self, row: np.ndarray, like: ir.Value) -> ir.Value:
         """A constant ``[1, ...]`` repeated over the batch of ``like``."""

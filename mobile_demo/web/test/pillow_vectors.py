@@ -60,7 +60,7 @@ def preprocessed(image: Image.Image, settings: dict[str, Any]) -> np.ndarray[Any
         resized = resized.crop((left, top, left + settings["crop"][1], top + settings["crop"][0]))
     pixels = np.asarray(resized, np.float64).reshape(resized.height, resized.width, -1)
     pixels = pixels[:, :, ::-1] if settings["channel_order"] == "BGR" else pixels
-    scaled = (pixels * settings["rescale"] - settings["mean"]) / settings["std"]
+    scaled: np.ndarray[Any, Any] = (pixels * settings["rescale"] - settings["mean"]) / settings["std"]
     return scaled.transpose(2, 0, 1).astype(np.float32)
 
 

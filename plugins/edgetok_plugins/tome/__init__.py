@@ -72,8 +72,19 @@ class ToMe(TokenReduction):
 
     def keep(self, site: Site, tokens: int) -> int:
         """All but r, and never fewer than half of the mergeable tokens."""
-        wanted = per_layer(self.r, site.count)[site.index]
-        return tokens - min(wanted, (tokens - site.protected) // 2)
+        return tokens - min(self._wanted(site), self._cap(site, tokens))
+
+    def remark(self, site: Site, tokens: int) -> str | None:
+        """Say where r was capped."""
+        wanted, cap = self._wanted(site), self._cap(site, tokens)
+        return f"r = {wanted} is capped at {cap}, half of the mergeable tokens" if wanted > cap else None
+
+    def _wanted(self, site: Site) -> int:
+        return per_layer(self.r, site.count)[site.index]
+
+    @staticmethod
+    def _cap(site: Site, tokens: int) -> int:
+        return site.mergeable(tokens) // 2
 
     def reduce(self, signals: Signals, keep: int) -> TokenMap:
         """Bipartite soft matching on the keys."""
@@ -82,8 +93,7 @@ class ToMe(TokenReduction):
 
         order = "kept" if signals.site.positions else self.order
         sizes = signals.sizes if signals.padded else None
-        match = bipartite_match(signals.keys, sizes, signals.tokens - keep, signals.protected, order)
-        return TokenMap(match.keep, match.src, match.dst)
+        return TokenMap(*bipartite_match(signals.keys, sizes, signals.tokens - keep, signals.protected, order))
 
 
 @hookimpl

@@ -2,12 +2,90 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from docs.generate import figures
+from edgetok.report.schema import Report
+
+HOW = {"how": "for this test"}
+REPORT = {
+    "schema": "edgetok.report/1",
+    "created": "2030-01-02T03:04:05Z",
+    "plan_digest": "0" * 64,
+    "model": {"name": "tiny"},
+    "target": {"name": "onnx-cpu", "runtime": "onnxruntime"},
+    "plugins": [{"name": "tome", "options": {"r": 8}}],
+    "tokens": {**HOW, "per_layer": [197, 189, 181], "dense_per_layer": [197, 197, 197]},
+    "flops": {**HOW, "dense": 3000, "optimized": 2000, "ratio": 1.5, "paper_style_ratio": 1.6},
+    "size_bytes": HOW,
+    "parity": {**HOW, "passed": True, "max_abs": 7.2e-6},
+    "accuracy": {**HOW, "n": 650, "dense": 82.46, "optimized": 82.31, "drop": 0.15, "ci95": [-0.62, 0.92]},
+    "latency": {
+        **HOW,
+        "dense_ms": 12.0,
+        "optimized_ms": 8.0,
+        "ratio": 1.5,
+        "spread": [1.4, 1.6],
+        "threads": 1,
+        "batch": 1,
+        "more": [{"dense_ms": 100.0, "optimized_ms": 50.0, "ratio": 2.0, "threads": 1, "batch": 32}],
+    },
+    "memory": HOW,
+    "load_ms": HOW,
+    "timings": HOW,
+    "versions": {"torch": "2.13.0", "edgetok": "0.1.0"},
+    "machine": {"system": "Linux", "processor": "x86-64", "cores": 2},
+    "delivered": {"entry": "model.onnx"},
+}
+
+
+@pytest.fixture
+def report():
+    return Report.from_json(json.dumps(REPORT))
 
 
 def test_nothing_measured_is_said(tmp_path):
     assert figures.bundles(tmp_path) == figures.MISSING
     assert figures.ceiling(tmp_path) == figures.MISSING
+
+
+def test_a_row_is_the_report(report):
+    assert figures.report_row(report) == (
+        "tiny",
+        "tome (r=8)",
+        "197 / 181",
+        "1.50x",
+        "**1.50x** (1.40 to 1.60), 12.00 → 8.00 ms, batch 1, 1 thread(s); "
+        "**2.00x**, 100.00 → 50.00 ms, batch 32, 1 thread(s)",
+        "82.46 → 82.31 %: drop +0.15 points (95 %: -0.62 to +0.92), n = 650",
+        "passed, max abs 7.2e-06",
+    )
+
+
+def test_what_was_not_measured_is_not_made_up(report):
+    bare = report.model_copy(
+        update={
+            "plugins": (),
+            "accuracy": report.accuracy.model_copy(update={"drop": None}),
+            "latency": report.latency.model_copy(update={"ratio": None, "more": ()}),
+            "parity": report.parity.model_copy(update={"passed": False, "max_abs": None}),
+        }
+    )
+    row = figures.report_row(bare)
+    assert row[1] == "none"
+    assert row[4:] == ("not measured", "not evaluated", "**failed**")
+
+
+def test_the_table_has_a_row_per_report_and_says_where(tmp_path):
+    (tmp_path / "reports").mkdir()
+    for name in ("one", "two"):
+        text = json.dumps({**REPORT, "model": {"name": name}})
+        (tmp_path / "reports" / f"{name}.json").write_text(text, encoding="utf-8")
+    text = figures.bundles(tmp_path)
+    assert text.count("| tome (r=8) |") == 2
+    assert "- one: onnxruntime on x86-64, 2 cores; edgetok 0.1.0, torch 2.13.0; 2030-01-02" in text
 
 
 def test_ratio_of_nothing_is_a_dash():

@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ COMMANDS += [["targets"], ["targets", "list"], ["targets", "info"], ["doctor"], 
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_help_texts(edgetok, golden, command):
+def test_golden_help_texts(edgetok, golden, command):
     done = edgetok(*command, "--help")
     assert done.returncode == 0, done.stderr
     golden(f"cli/help{''.join(f'-{word}' for word in command)}.txt", done.stdout)
@@ -128,18 +127,14 @@ def test_ctrl_c_exits_130(failing, capfd, flags):
     assert not captured.out or json.loads(captured.out)["error"]["exit_status"] == 130
 
 
-def test_a_reader_that_leaves_is_no_error(edgetok):
-    child = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(0.5); from edgetok.cli.main import run; run()", "x"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_reader_that_leaves_is_no_error(flags):
+    command = [sys.executable, "-m", "edgetok.cli", "schema", "report", *flags]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     child.stdout.close()
-    err = child.stderr.read()
+    assert child.stderr.read() == b""
     child.stderr.close()
-    child.wait(60)
-    assert b"Traceback" not in err
+    assert child.wait(60) != 0
 
 
 CODE = """

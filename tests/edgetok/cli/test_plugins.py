@@ -50,7 +50,7 @@ def test_info_shows_options_paper_and_tags(edgetok, distribution, site):
         {"name": "every", "type": "int", "default": "2", "description": "keep one of so many"},
         {
             "name": "order",
-            "type": "Literal['kept', 'reference']",
+            "type": "'kept' | 'reference'",
             "default": "'kept'",
             "description": "order of the new tokens",
         },
@@ -77,7 +77,7 @@ def test_a_duplicate_is_an_error_naming_both(edgetok, distribution, site):
     assert "acme 1.2 and bolt 0.1" in done.stderr
 
 
-def test_the_built_in_list(edgetok, golden):
+def test_golden_built_in_list(edgetok, golden):
     done = edgetok("plugins", "list")
     assert done.returncode == 0
     golden("cli/plugins-list.txt", done.stdout)

@@ -1,7 +1,7 @@
 import json
 
 
-def test_the_built_in_list(edgetok, golden):
+def test_golden_built_in_list(edgetok, golden):
     done = edgetok("targets", "list")
     assert done.returncode == 0
     golden("cli/targets-list.txt", done.stdout)
@@ -9,17 +9,15 @@ def test_the_built_in_list(edgetok, golden):
     assert "onnx-cpu" in names
 
 
-def test_info_by_alias(edgetok, golden):
+def test_golden_info_by_alias(edgetok, golden):
     done = edgetok("targets", "info", "onnx")
     golden("cli/targets-info.txt", done.stdout)
     assert json.loads(edgetok("targets", "info", "onnx", "--json").stdout)["name"] == "onnx-cpu"
 
 
 def test_info_of_a_file_names_what_is_missing_and_the_way_to_get_it(edgetok, tmp_path):
-    text = (
-        'name = "phone"\nsummary = "s"\nexporter = "e"\nruntime = "r"\nrequires = ["no_such_module"]\nextra = "phone"\n'
-    )
-    (tmp_path / "phone.toml").write_text(text)
+    text = 'name = "phone"\nsummary = "s"\nexporter = "e"\nruntime = "r"\nextra = "phone"\n'
+    (tmp_path / "phone.toml").write_text(text + 'requires = ["no_such_module"]\n')
     done = edgetok("targets", "info", "phone.toml")
     assert "not installed here: no_such_module; pip install 'edgetok[phone]'" in done.stdout
     assert json.loads(edgetok("targets", "info", "phone.toml", "--json").stdout)["missing"] == ["no_such_module"]

@@ -64,7 +64,7 @@ def test_merging_padding_with_real_costs_much() -> None:
     ("keep", "src", "dst", "order"),
     [
         ([0, 1, 2, 3, 4], [4], [1], "kept"),
-        ([1, 2, 3, 4, 5], [0], [0], "kept"),
+        ([1, 2, 3, 4, 5], [0], [2], "kept"),
         ([0, 1, 2, 4, 5], [3], [1], "kept"),
         ([0, 1, 3, 4, 5], [2], [3], "kept"),
         ([0, 1, 3, 4, 5], [2], [7], "kept"),
@@ -79,6 +79,12 @@ def test_merging_padding_with_real_costs_much() -> None:
 def test_what_is_no_token_map_costs_infinity(keep: list[int], src: list[int], dst: list[int], order: str) -> None:
     args = (torch.randn(1, 6, 4), None, 1, 1, order)
     assert decisions.gap(MATCH, args, decision(keep, src, dst)).item() == torch.inf
+
+
+def test_a_protected_destination_costs_infinity() -> None:
+    args = (torch.randn(1, 6, 4), None, 1, 2, "kept")
+    assert decisions.gap(MATCH, args, decision([0, 1, 3, 4, 5], [2], [1])).item() == torch.inf
+    assert decisions.gap(MATCH, args, decision([0, 1, 3, 4, 5], [2], [2])).item() < torch.inf
 
 
 def test_half_a_token_is_no_index() -> None:

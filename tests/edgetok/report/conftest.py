@@ -76,86 +76,94 @@ def parity(passed=True, **changes):
     return Parity(**(figures | changes))
 
 
+TOKENS = tuple(197 - 8 * i for i in range(13))
+
+COST = {
+    "tokens": Tokens(how="Read off the captured graphs.", per_layer=TOKENS, dense_per_layer=(197,) * 13),
+    "flops": FlopsSection(
+        how="2 x MACs, one sample.",
+        dense=DENSE,
+        optimized=OPTIMIZED,
+        ratio=DENSE / OPTIMIZED,
+        paper_style_ratio=1.66,
+        parts=(
+            FlopsByPart(part="embedding", dense=57_802_752, optimized=57_802_752),
+            FlopsByPart(part="blocks", dense=2_455_813_248, optimized=1_502_000_000),
+            FlopsByPart(part="head", dense=384_000, optimized=384_000),
+            FlopsByPart(part="matching", dense=0, optimized=10_813_248),
+        ),
+    ),
+    "size_bytes": SizeBytes.of(22_900_000, 23_100_000, "Bytes on disk."),
+    "latency": Latency(
+        how="Interleaved in one process, 20 warm-up rounds, 200 measured; spread is the bootstrap 95 % interval.",
+        dense_ms=12.3,
+        optimized_ms=8.04,
+        ratio=1.53,
+        spread=(1.50, 1.56),
+        dense_p90_ms=13.0,
+        optimized_p90_ms=8.6,
+        threads=1,
+        batch=1,
+        runtime="onnxruntime 1.31.1",
+        runs=200,
+        load_average=0.3,
+        more=(
+            LatencyRow(
+                dense_ms=402.1,
+                optimized_ms=246.9,
+                ratio=1.63,
+                spread=(1.61, 1.66),
+                dense_p90_ms=411.0,
+                optimized_p90_ms=260.2,
+                threads=1,
+                batch=32,
+            ),
+        ),
+    ),
+    "memory": Memory.of(94_000_000, 91_000_000, "Peak resident set of a fresh process, import cost subtracted."),
+    "load_ms": LoadMs.of(61.2, 83.9, "A fresh process, file cache warm."),
+    "timings": Timings(how="Wall clock.", seconds={"load": 0.4, "capture": 2.1, "rewrite": 0.8, "export": 6.2}),
+}
+
+EVIDENCE = {
+    "accuracy": Accuracy(
+        how="Both models on the same 650 images, batch 1.",
+        n=650,
+        dense=82.46,
+        optimized=82.31,
+        drop=0.15,
+        ci95=(-0.62, 0.92),
+        kl_mean=0.0214,
+        top1_agreement=97.2,
+        method="paired bootstrap, 10,000 resamples, seed 0",
+        data="imagenet_val",
+    ),
+    "rewrites": tuple(
+        Rewritten(site=f"vit.layers.{i}", plugin="tome", what=f"{197 - 8 * i} to {189 - 8 * i} tokens")
+        for i in range(12)
+    ),
+}
+
+RUN = {
+    "created": dt.datetime(2026, 11, 1, 12, 30, tzinfo=dt.UTC),
+    "plan_digest": "sha256:0f3c9a7be1",
+    "model": ModelInfo(name="vit_tiny_in1k", source="vit_tiny_in1k", role="classifier", parameters=5_717_416),
+    "target": TargetInfo(name="onnx-cpu", runtime="onnxruntime", exporter="onnx"),
+    "plugins": (PLUGIN,),
+    "versions": {"edgetok": "0.1.0", "torch": "2.13.0", "onnxruntime": "1.31.1"},
+    "machine": Machine(system="Linux x86_64", processor="Some CPU", cores=2, memory_bytes=25_769_803_776),
+    "delivered": Delivered(
+        entry="model.onnx",
+        files=("model.onnx",),
+        inputs=(Io(name="pixel_values", shape=("batch", 3, 224, 224), dtype="float32"),),
+        outputs=(Io(name="logits", shape=("batch", 1000), dtype="float32"),),
+    ),
+    "recipe": {"version": 1, "model": "vit_tiny_in1k", "plugins": [{"name": "tome", "options": {"r": 8}}]},
+}
+
+
 def build(**changes):
-    tokens = tuple(197 - 8 * i for i in range(13))
-    sections = {
-        "created": dt.datetime(2026, 11, 1, 12, 30, tzinfo=dt.UTC),
-        "plan_digest": "sha256:0f3c9a7be1",
-        "model": ModelInfo(name="vit_tiny_in1k", source="vit_tiny_in1k", role="classifier", parameters=5_717_416),
-        "target": TargetInfo(name="onnx-cpu", runtime="onnxruntime", exporter="onnx"),
-        "plugins": (PLUGIN,),
-        "tokens": Tokens(how="Read off the captured graphs.", per_layer=tokens, dense_per_layer=(197,) * 13),
-        "flops": FlopsSection(
-            how="2 x MACs, one sample.",
-            dense=DENSE,
-            optimized=OPTIMIZED,
-            ratio=DENSE / OPTIMIZED,
-            paper_style_ratio=1.66,
-            parts=(
-                FlopsByPart(part="embedding", dense=57_802_752, optimized=57_802_752),
-                FlopsByPart(part="blocks", dense=2_455_813_248, optimized=1_502_000_000),
-                FlopsByPart(part="head", dense=384_000, optimized=384_000),
-                FlopsByPart(part="matching", dense=0, optimized=10_813_248),
-            ),
-        ),
-        "size_bytes": SizeBytes.of(22_900_000, 23_100_000, "Bytes on disk."),
-        "parity": parity(),
-        "accuracy": Accuracy(
-            how="Both models on the same 650 images, batch 1.",
-            n=650,
-            dense=82.46,
-            optimized=82.31,
-            drop=0.15,
-            ci95=(-0.62, 0.92),
-            kl_mean=0.0214,
-            top1_agreement=97.2,
-            method="paired bootstrap, 10,000 resamples, seed 0",
-            data="imagenet_val",
-        ),
-        "latency": Latency(
-            how="Interleaved in one process, 20 warm-up rounds, 200 measured; spread is the bootstrap 95 % interval.",
-            dense_ms=12.3,
-            optimized_ms=8.04,
-            ratio=1.53,
-            spread=(1.50, 1.56),
-            dense_p90_ms=13.0,
-            optimized_p90_ms=8.6,
-            threads=1,
-            batch=1,
-            runtime="onnxruntime 1.31.1",
-            runs=200,
-            load_average=0.3,
-            more=(
-                LatencyRow(
-                    dense_ms=402.1,
-                    optimized_ms=246.9,
-                    ratio=1.63,
-                    spread=(1.61, 1.66),
-                    dense_p90_ms=411.0,
-                    optimized_p90_ms=260.2,
-                    threads=1,
-                    batch=32,
-                ),
-            ),
-        ),
-        "memory": Memory.of(94_000_000, 91_000_000, "Peak resident set of a fresh process, import cost subtracted."),
-        "load_ms": LoadMs.of(61.2, 83.9, "A fresh process, file cache warm."),
-        "rewrites": tuple(
-            Rewritten(site=f"vit.layers.{i}", plugin="tome", what=f"{197 - 8 * i} to {189 - 8 * i} tokens")
-            for i in range(12)
-        ),
-        "timings": Timings(how="Wall clock.", seconds={"load": 0.4, "capture": 2.1, "rewrite": 0.8, "export": 6.2}),
-        "versions": {"edgetok": "0.1.0", "torch": "2.13.0", "onnxruntime": "1.31.1"},
-        "machine": Machine(system="Linux x86_64", processor="Some CPU", cores=2, memory_bytes=25_769_803_776),
-        "delivered": Delivered(
-            entry="model.onnx",
-            files=("model.onnx",),
-            inputs=(Io(name="pixel_values", shape=("batch", 3, 224, 224), dtype="float32"),),
-            outputs=(Io(name="logits", shape=("batch", 1000), dtype="float32"),),
-        ),
-        "recipe": {"version": 1, "model": "vit_tiny_in1k", "plugins": [{"name": "tome", "options": {"r": 8}}]},
-    }
-    return Report(**(sections | changes))
+    return Report(**(COST | EVIDENCE | RUN | {"parity": parity()} | changes))
 
 
 STATES = {

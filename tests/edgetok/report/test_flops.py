@@ -29,7 +29,7 @@ class Block(torch.nn.Module):
 
     def forward(self, x):
         b, n, _ = x.shape
-        q, k, v = self.qkv(self.norm(x)).reshape(b, n, 3, HEADS, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        q, k, v = (part.reshape(b, n, HEADS, -1).transpose(1, 2) for part in self.qkv(self.norm(x)).chunk(3, -1))
         x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, WIDTH))
         if self.r:
             x = ops.reduce(x, None, *ops.bipartite_match(k.mean(1), None, self.r, 1))
@@ -63,7 +63,8 @@ def program(module, *shape, lineage=True):
             node.meta.pop("custom", None)
     name = exported.graph_signature.user_inputs[0]
     spec = TensorSpec(name, ("batch", *shape), "float32")
-    return Program("model", exported, inputs=(spec,), outputs=(), example={name: x}, dynamic={name: {0: "batch"}})
+    outputs = tuple(TensorSpec(str(out), ("batch",), "float32") for out in exported.graph_signature.user_outputs)
+    return Program("model", exported, inputs=(spec,), outputs=outputs, example={name: x}, dynamic={name: {0: "batch"}})
 
 
 def counted_by_torch(module, *shape):
@@ -236,3 +237,28 @@ def test_a_transformers_vit_is_split_at_its_embedding_and_head():
     assert found.categories["head"] == 2 * 16 * 2
     assert found.total == counted_by_torch(Logits(), 3, 16, 16)
     assert tokens_per_layer(captured) == (17, 17, 17)
+
+
+def test_rewriting_changes_neither_embedding_nor_head():
+    from edgetok.graph import Step, TokenMap, find_sites, rewrite
+    from edgetok.plugin import TokenReduction
+
+    class Halve(TokenReduction):
+        name = "halve"
+        summary = "Keep every other token."
+        paper = ""
+
+        def reduce(self, signals, keep):
+            return TokenMap.pruning(ops.select_top(signals.keys.sum(-1), keep, signals.protected))
+
+    dense = program(TinyViT(), 3, 16, 16)
+    steps = [Step(site, Halve(), keep) for site, keep in zip(find_sites(dense), (13, 9, 5), strict=True)]
+    optimized = rewrite(dense, steps)
+    before, after = count_flops(dense), count_flops(optimized)
+    assert tokens_per_layer(optimized) == (17, 13, 9, 5)
+    assert [after.categories[part] for part in ("embedding", "head")] == [
+        before.categories[part] for part in ("embedding", "head")
+    ]
+    assert after.categories["blocks"] == 2 * sum(
+        n * 4 * WIDTH**2 + 2 * n * n * WIDTH + left * 8 * WIDTH**2 for n, left in itertools.pairwise((17, 13, 9, 5))
+    )

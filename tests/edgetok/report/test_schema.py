@@ -124,3 +124,20 @@ def test_a_section_reads_results_of_the_same_names():
 
     found = Accuracy.from_result(Result(), how="on four images")
     assert (found.n, found.drop, found.how) == (4, 25.0, "on four images")
+
+
+def test_a_plugin_entry_splits_paper_and_address():
+    from typing import ClassVar
+
+    from edgetok.plugin import Plugin
+    from edgetok.report.schema import PluginInfo
+
+    class Method(Plugin):
+        name: ClassVar[str] = "method"
+        summary: ClassVar[str] = "Does something."
+        paper: ClassVar[str] = "A Paper: With Colon (2023), https://example.org/abs/1"
+        r: int = 3
+
+    found = PluginInfo.of(Method(), sites=4)
+    assert (found.paper, found.paper_url) == ("A Paper: With Colon (2023)", "https://example.org/abs/1")
+    assert (found.name, found.options, found.sites) == ("method", {"r": 3}, 4)

@@ -2,8 +2,10 @@ import pytest
 
 from edgetok.report.cost import LatencyRow
 from edgetok.report.wording import (
+    MINUS,
     NONE,
     SPACE,
+    TIMES,
     change,
     clean,
     milliseconds,
@@ -20,7 +22,14 @@ from edgetok.report.wording import (
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (12.34, "12.3"), (0.012345, "0.0123"), (123456.7, "123,457"), (7.2e-6, "7.20e−6"), (-1.5, "−1.50")],
+    [
+        (0, "0"),
+        (12.34, "12.3"),
+        (0.012345, "0.0123"),
+        (123456.7, "123,457"),
+        (7.2e-6, f"7.20e{MINUS}6"),
+        (-1.5, f"{MINUS}1.50"),
+    ],
 )
 def test_number_has_three_significant_digits(value, text):
     assert number(value) == text
@@ -36,9 +45,9 @@ def test_units():
     assert change(2.5e9, 1.5e9, "FLOPs") == f"2.50 → 1.50{SPACE}GFLOPs"
     assert change(2.5e9, 1.5e6, "FLOPs") == f"2.50{SPACE}GFLOPs → 1.50{SPACE}MFLOPs"
     assert points(-0.001) == "0.00"
-    assert points(-0.5) == "−0.50"
-    assert saving(0.8) == "0.80× (25 % more)"
-    assert saving(1.5) == "1.50×"
+    assert points(-0.5) == f"{MINUS}0.50"
+    assert saving(0.8) == f"0.80{TIMES} (25 % more)"
+    assert saving(1.5) == f"1.50{TIMES}"
     assert option("prop_attn", True) == "prop_attn=true"
 
 
@@ -56,9 +65,8 @@ def test_speed_is_judged_by_its_spread(spread, level):
 def test_a_good_run_says_how_fast(make_report):
     found = verdict(make_report())
     assert found.level == "good"
-    assert (
-        found.headline == f"1.53× the speed of the dense model: 8.04{SPACE}ms against 12.3{SPACE}ms, batch 1, 1 thread."
-    )
+    times = f"8.04{SPACE}ms against 12.3{SPACE}ms"
+    assert found.headline == f"1.53{TIMES} the speed of the dense model: {times}, batch 1, 1 thread."
     assert found.details == ("Top-1 0.15 points lower on 650 samples.",)
 
 

@@ -125,6 +125,22 @@ def test_code_that_comes_along_is_not_run(vit_directory: Path, tmp_path: Path) -
     assert not marker.exists()
 
 
+def test_generation_code_that_comes_along_is_not_run(tmp_path: Path) -> None:
+    ZOO["llama"]().save_pretrained(tmp_path)
+    marker = tmp_path / "ran"
+    (tmp_path / "custom_generate").mkdir()
+    for file in ("custom_generate/generate.py", "modeling_llama.py"):
+        (tmp_path / file).write_text(f"open({str(marker)!r}, 'w')")
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["auto_map"] = {"AutoModelForCausalLM": "modeling_llama.LlamaForCausalLM", "AutoConfig": "modeling_llama.C"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    component = load_model(str(tmp_path)).only
+    assert component.weights is not None
+    component.weights()
+    assert type(component.module).__module__.startswith("transformers.")
+    assert not marker.exists()
+
+
 def test_missing_weights_are_an_error(vit_directory: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 

@@ -38,6 +38,13 @@ def test_hub_ids_need_permission(ref: str, tmp_path: Path, monkeypatch: pytest.M
         load_model(ref)
 
 
+def test_hub_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("huggingface_hub", reason="needs edgetok[hf]")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelNotFound, match="hub gave no"):
+        load_model("nobody-at-all/no-such-model", allow_network=True)
+
+
 def test_directory_without_config(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match=r"no config\.json"):
         load_model(str(tmp_path))

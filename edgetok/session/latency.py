@@ -1,0 +1,128 @@
+"""Latency, memory and load time of both files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from edgetok.report.cost import Latency, LatencyRow, LoadMs, Memory
+from edgetok.session.evidence import fixed_batch
+from edgetok.session.inputs import repeated
+from edgetok.session.variants import load
+
+if TYPE_CHECKING:
+    from edgetok.bench import Cold
+    from edgetok.bench import Latency as Timed
+    from edgetok.bundle import Bundle
+    from edgetok.exporter import Exporter
+    from edgetok.recipe import BenchSettings, Recipe
+    from edgetok.session.clock import Clock
+    from edgetok.session.inputs import Arrays
+    from edgetok.session.prepare import Prepared
+    from edgetok.session.variants import Variants
+
+_OFF = "Not measured: bench.enabled is false."
+_COLD = "Median of {n} fresh processes, each loading the file and running it once with {threads} thread(s)"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What running both files costs here."""
+
+    latency: Latency
+    memory: Memory
+    load_ms: LoadMs
+
+
+def measure_cost(prepared: Prepared, recipe: Recipe, variants: Variants, inputs: Arrays, clock: Clock) -> Cost:
+    """Interleaved latency at every batch size of the recipe; memory and load time in fresh processes."""
+    if not recipe.bench.enabled:
+        return Cost(Latency(how=_OFF), Memory(how=_OFF), LoadMs(how=_OFF))
+    fixed = fixed_batch(prepared)
+    sizes = (fixed,) if fixed else recipe.bench.batches
+    timed = [_time(prepared, recipe.bench, variants, repeated(inputs, size), clock) for size in sizes]
+    rows = [_row(t) for t in timed]
+    latency = Latency(
+        **rows[0].model_dump(), how=timed[0].how, load_average=timed[0].load_average, more=tuple(rows[1:])
+    )
+    return _with_cold(prepared, recipe.bench, variants, repeated(inputs, sizes[0]), latency)
+
+
+def _time(prepared: Prepared, settings: BenchSettings, variants: Variants, inputs: Arrays, clock: Clock) -> Timed:
+    from edgetok.bench import bench
+
+    both = {"dense": variants.dense, "optimized": variants.optimised}
+    return bench(
+        {name: partial(load, variant, prepared.tools, settings.threads) for name, variant in both.items()},
+        inputs,
+        threads=settings.threads,
+        runs=settings.runs,
+        runtime=prepared.tools.target.runtime,
+        progress=clock.progress,
+    )
+
+
+def _row(timed: Timed) -> LatencyRow:
+    dense, optimised, ratio = timed.times["dense"], timed.times["optimized"], timed.ratios["optimized"]
+    return LatencyRow(
+        dense_ms=dense.p50_ms,
+        optimized_ms=optimised.p50_ms,
+        ratio=ratio.ratio,
+        spread=ratio.spread,
+        dense_p90_ms=dense.p90_ms,
+        optimized_p90_ms=optimised.p90_ms,
+        threads=timed.threads,
+        batch=timed.batch,
+        runtime=timed.runtime,
+        runs=timed.runs,
+    )
+
+
+def _with_cold(
+    prepared: Prepared, settings: BenchSettings, variants: Variants, inputs: Arrays, latency: Latency
+) -> Cost:
+    from edgetok.bench import measure_cold
+
+    dense, optimised = (
+        measure_cold(prepared.tools.exporter, v.exported.entry, inputs, threads=settings.threads)
+        for v in (variants.dense, variants.optimised)
+    )
+    how = _COLD.format(n=dense.processes, threads=dense.threads)
+    memory = Memory.of(dense.peak_bytes, optimised.peak_bytes, f"{how}; peak resident memory, runtime included.")
+    return Cost(latency, memory, LoadMs.of(dense.load_ms, optimised.load_ms, f"{how}; opening to ready."))
+
+
+@dataclass(frozen=True)
+class BundleCost:
+    """What a bundle costs here: times per batch size, and a cold start."""
+
+    timed: tuple[Timed, ...]
+    cold: Cold
+
+
+def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings) -> BundleCost:
+    """Time a delivered file alone, on its own vectors."""
+    from edgetok.bench import bench, measure_cold
+    from edgetok.bundle.vectors import read_vectors
+
+    manifest = bundle.manifest
+    assert manifest.vectors is not None
+    inputs, _ = read_vectors(bundle.path / manifest.vectors.file)
+    entry = bundle.entry(manifest.vectors.component)
+    sizes = settings.batches if _is_dynamic(bundle) else (len(next(iter(inputs.values()))),)
+    timed = tuple(
+        bench(
+            {"bundle": lambda: exporter.load(entry, threads=settings.threads)},
+            repeated(inputs, size),
+            threads=settings.threads,
+            runs=settings.runs,
+            runtime=manifest.runtime,
+        )
+        for size in sizes
+    )
+    return BundleCost(timed, measure_cold(exporter, entry, repeated(inputs, sizes[0]), threads=settings.threads))
+
+
+def _is_dynamic(bundle: Bundle) -> bool:
+    return any(isinstance(size, str) for c in bundle.manifest.components for t in c.inputs for size in t.shape)

@@ -1,0 +1,152 @@
+"""From a recipe to a plan: everything that is known before a weight is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from edgetok import requirements
+from edgetok.errors import BadCommand, BrokenWeights, DigestMismatch
+from edgetok.options import build
+from edgetok.order import order
+from edgetok.plan import Plan, make_plan, steps_of
+from edgetok.registry import installed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import BaseModel
+
+    from edgetok.exporter import Exporter
+    from edgetok.graph import Program, Site, Step
+    from edgetok.model import Component, Model
+    from edgetok.plugin import Plugin
+    from edgetok.recipe import Recipe
+    from edgetok.session.clock import Clock
+    from edgetok.target import Target
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a recipe names, found and configured."""
+
+    target: Target
+    exporter: Exporter
+    options: BaseModel
+    plugins: tuple[Plugin, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe, its tools, and a plan for the captured model. Weights may still be fake."""
+
+    recipe: Recipe
+    tools: Tools
+    model: Model
+    component: Component
+    program: Program
+    sites: tuple[Site, ...]
+    plan: Plan
+
+    @property
+    def steps(self) -> list[Step]:
+        """The reductions to insert."""
+        return steps_of(self.plan, self.sites, self.tools.plugins)
+
+
+def find_tools(recipe: Recipe, plugins: Sequence[Plugin] | None = None) -> Tools:
+    """Look up plugins, target and exporter; nothing heavy is imported.
+
+    Raises:
+        UnknownPlugin, UnknownTarget, BadOption: a name or an option is wrong.
+        TagConflict, OrderCycle: the plugins do not go together.
+    """
+    registry = installed()
+    chosen = list(plugins) if plugins is not None else [registry.plugin(u.name, u.options) for u in recipe.plugins]
+    target = registry.target(recipe.target)
+    exporter = registry.exporter(target.exporter)
+    options = build(exporter.Options, {**target.options, **recipe.exporter}, f"exporter {exporter.name!r}")
+    return Tools(target, exporter, options, tuple(order(chosen, recipe.pins)))
+
+
+def prepare(
+    recipe: Recipe,
+    tools: Tools,
+    model: Model | None,
+    clock: Clock,
+    *,
+    allow_network: bool = False,
+    strict: bool = True,
+) -> Prepared:
+    """Load, capture and plan; ``strict`` as in ``make_plan``.
+
+    Raises:
+        FindError: the model cannot be loaded.
+        CaptureFailed: ``torch.export`` cannot capture it.
+        PlanError: the plugins have no place in it.
+        DigestMismatch: the recipe is resolved, and this is not the plan it was resolved to.
+    """
+    with clock.stage("load"):
+        from edgetok.sources import load_model
+
+        found = load_model(recipe.model, allow_network=allow_network) if model is None else model
+    if len(found.components) != 1:
+        raise BadCommand(
+            f"{found.name!r} has {len(found.components)} components: {', '.join(found.components)}.",
+            why="this version optimises models of one component",
+            hint="Load the component you want by a factory of your own: package.module:factory.",
+        )
+    component = found.only
+    with clock.stage("capture"):
+        from edgetok.graph import capture, find_sites
+
+        add_label_rules()
+        program = capture(component)
+    with clock.stage("plan"):
+        sites = tuple(find_sites(program))
+        plan = make_plan(program, sites, tools.plugins, tools.target, strict=strict)
+    if recipe.plan_digest not in (None, plan.digest):
+        raise DigestMismatch(
+            "This recipe now gives another plan than the one it recorded.",
+            why=f"recorded {recipe.plan_digest}, now {plan.digest}: the model, a plugin, the target or edgetok changed",
+            hint="Remove plan_digest from the recipe to accept the new plan.",
+        )
+    return Prepared(recipe, tools, found, component, program, sites, plan)
+
+
+def add_label_rules() -> None:
+    """Let installed distributions add label rules, once."""
+    from edgetok.graph.labels import rule
+
+    if not _added:
+        _added.append(True)
+        installed().add_label_rules(rule)
+
+
+_added: list[bool] = []
+
+
+def check_installed(tools: Tools) -> None:
+    """Refuse a target whose packages are not here, before any work."""
+    requirements.require(tools.target)
+
+
+def with_weights(prepared: Prepared) -> Prepared:
+    """The same with real parameters, read now where capture worked on fake ones.
+
+    Raises:
+        BrokenWeights: a weight is missing or has another shape.
+    """
+    if prepared.component.weights is None:
+        return prepared
+    given = prepared.component.weights()
+    state = {}
+    for name, expected in prepared.program.exported.state_dict.items():
+        found = given.get(name)
+        if found is None or found.shape != expected.shape:
+            raise BrokenWeights(
+                f"The weights do not fit the model: {name}.",
+                why="it is missing" if found is None else f"shape {tuple(found.shape)}, expected {tuple(expected.shape)}",
+            )
+        state[name] = found
+    return replace(prepared, program=prepared.program.with_state(state))

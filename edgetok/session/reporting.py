@@ -1,0 +1,108 @@
+"""The report of a run, assembled from what was planned and measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from edgetok.report.cost import FlopsSection, SizeBytes, Timings, Tokens
+from edgetok.report.evidence import Accuracy, Refusal, Rewritten
+from edgetok.report.evidence import Parity as ParitySection
+from edgetok.report.flops import count_flops
+from edgetok.report.schema import Delivered, Io, ModelInfo, PluginInfo, Report, TargetInfo
+from edgetok.report.tokens import tokens_per_layer
+from edgetok.session.evidence import dtype_of
+from edgetok.session.versions import machine, versions
+
+if TYPE_CHECKING:
+    from edgetok.graph import TensorSpec
+    from edgetok.recipe import Recipe
+    from edgetok.session.latency import Cost
+    from edgetok.session.prepare import Prepared
+    from edgetok.session.variants import Variants
+    from edgetok.verify import Parity
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that was measured."""
+
+    variants: Variants
+    parity: Parity
+    accuracy: Accuracy
+    cost: Cost
+    seconds: dict[str, float]
+
+
+def make_report(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> Report:
+    """Assemble the report; nothing is measured here but what is counted on the graphs."""
+    variants, tools, plan = evidence.variants, prepared.tools, prepared.plan
+    rewritten = [d for d in plan.decisions if d.refusal is None and d.keep < d.tokens]
+    return Report(
+        created=datetime.now(UTC),
+        plan_digest=plan.digest,
+        model=_model(prepared),
+        target=TargetInfo(
+            name=tools.target.name,
+            runtime=tools.target.runtime,
+            exporter=tools.exporter.name,
+            dtype=dtype_of(prepared),
+            summary=tools.target.summary,
+        ),
+        plugins=tuple(PluginInfo.of(p, sum(d.plugin == p.name for d in rewritten)) for p in tools.plugins),
+        tokens=Tokens(
+            how="Read off the graphs that were exported.",
+            per_layer=tokens_per_layer(variants.optimised.program),
+            dense_per_layer=tokens_per_layer(variants.dense.program),
+        ),
+        flops=FlopsSection.of(
+            count_flops(variants.dense.program, tools.target.realisations),
+            count_flops(variants.optimised.program, tools.target.realisations),
+        ),
+        size_bytes=SizeBytes.of(variants.dense.bytes, variants.optimised.bytes, "Model file and external data on disk."),
+        parity=ParitySection.from_result(evidence.parity),
+        accuracy=evidence.accuracy,
+        latency=evidence.cost.latency,
+        memory=evidence.cost.memory,
+        load_ms=evidence.cost.load_ms,
+        rewrites=tuple(
+            Rewritten(site=d.site, plugin=d.plugin, what=f"{d.tokens} -> {d.keep} tokens") for d in rewritten
+        ),
+        refusals=tuple(
+            Refusal(site=d.site, plugin=d.plugin, reason=d.refusal) for d in plan.decisions if d.refusal is not None
+        ),
+        notes=(*plan.notes, *(f"{d.site}: {d.note}" for d in plan.decisions if d.note)),
+        timings=Timings(how="Wall clock of each stage of this run.", seconds=dict(evidence.seconds)),
+        versions=versions(),
+        machine=machine(),
+        delivered=_delivered(variants),
+        preprocessing=recipe.eval.preprocessing or prepared.model.preprocessing,
+        recipe=recipe.model_copy(update={"output": None}).model_dump(mode="json"),
+    )
+
+
+def _model(prepared: Prepared) -> ModelInfo:
+    model, program = prepared.model, prepared.program
+    return ModelInfo(
+        name=model.name,
+        source=model.source,
+        role=prepared.component.role,
+        parameters=sum(p.numel() for p in program.exported.parameters()),
+        licence=model.licence,
+        labels=len(model.labels),
+    )
+
+
+def _delivered(variants: Variants) -> Delivered:
+    exported, program = variants.optimised.exported, variants.optimised.program
+    return Delivered(
+        entry=exported.entry.name,
+        files=tuple(path.name for path in exported.files),
+        inputs=tuple(_io(s) for s in program.inputs),
+        outputs=tuple(_io(s) for s in program.outputs),
+    )
+
+
+def _io(spec: TensorSpec) -> Io:
+    return Io(name=spec.name, shape=spec.shape, dtype=spec.dtype)

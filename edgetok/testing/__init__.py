@@ -1,0 +1,10 @@
+"""Conformance kits, installed with the package: what every plugin, exporter and target must do, as pytest classes.
+
+``PluginConformance`` is for plugins; ``zoo`` has small models of every family, ``digits`` a trained one with its task.
+"""
+
+from edgetok.testing import digits, zoo
+from edgetok.testing.cases import Case, RefusalCase, Task
+from edgetok.testing.plugin import PluginConformance
+
+__all__ = ["Case", "PluginConformance", "RefusalCase", "Task", "digits", "zoo"]

@@ -1,0 +1,83 @@
+"""Checks of what reaches a user: the exported file, and what the method loses on a trained model."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from edgetok.doctor import try_imports
+from edgetok.graph import rewrite
+from edgetok.graph.retrace import Step
+from edgetok.registry import installed
+from edgetok.requirements import missing
+from edgetok.testing.reductions import RandomDrop
+from edgetok.testing.stage import Stage
+from edgetok.testing.trial import difference
+
+if TYPE_CHECKING:
+    from edgetok.target import Target
+    from edgetok.testing.cases import Case, Task
+    from edgetok.testing.trial import Trial
+
+SAME = 1e-3
+"""Largest relative difference between the program and its file, in fp32."""
+
+
+class DeliveryChecks(Stage):
+    """Export and reload; a task loss within a bound that means something."""
+
+    def test_exported_file_computes_the_same(self, accepted: Case) -> None:
+        """Each target that runs on this machine exports the program, loads the file and agrees with torch."""
+        trial, targets = self.trial(accepted), targets_here()
+        if not targets:
+            pytest.skip("no target that is installed runs here")
+        for target in targets:
+            _check_file(trial, target)
+
+    def test_task_loss_is_within_its_bound(self, lossy: Case) -> None:
+        """The loss on the task is at most what the author says."""
+        task, trial = _task(lossy), self.trial(lossy)
+        loss = task.loss(trial.subject.dense, trial.optimised)
+        assert loss <= task.at_most, f"loses {loss:.4g} {task.unit}; the bound is {task.at_most:.4g}"
+
+    def test_task_bound_is_not_idle(self, lossy: Case) -> None:
+        """Random tokens, as many at the same places, lose more than the bound."""
+        task, trial = _task(lossy), self.trial(lossy)
+        steps = [Step(step.site, RandomDrop(), step.keep) for step in trial.steps]
+        loss = task.loss(trial.subject.dense, rewrite(trial.subject.program, steps))
+        assert loss > task.at_most, (
+            f"dropping random tokens loses {loss:.4g} {task.unit}, within the bound of {task.at_most:.4g}: the bound says "
+            "nothing about the method. Reduce more in this case, or lower the bound."
+        )
+
+
+def targets_here() -> list[Target]:
+    """One installed target per exporter whose packages are here and whose runtime is too."""
+    found: dict[str, Target] = {}
+    for held in installed().targets.values():
+        target = held.value
+        here = target.exporter in installed().exporters and target.verified_by and not missing(target.requires)
+        if here and target.exporter not in found and not try_imports(target.requires):
+            found[target.exporter] = target
+    return list(found.values())
+
+
+def _check_file(trial: Trial, target: Target) -> None:
+    exporter = installed().exporter(target.exporter)
+    inputs = {name: np.asarray(tensor) for name, tensor in trial.subject.program.example.items()}
+    with tempfile.TemporaryDirectory(prefix="edgetok-kit-") as folder:
+        exported = exporter.export(trial.optimised, target, Path(folder))
+        found = exporter.load(exported.entry, threads=1)(inputs)
+    for spec, want in zip(trial.optimised.outputs, trial.outputs, strict=True):
+        worst = difference(torch.as_tensor(found[spec.name]), want)
+        assert worst <= SAME, f"{target.name}: output {spec.name} differs by {worst:.2g} of its largest value"
+
+
+def _task(case: Case) -> Task:
+    assert case.task is not None
+    return case.task

@@ -1,0 +1,79 @@
+"""A task with a trained model: the small ViT on handwritten digits that comes with edgetok's source tree."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from edgetok.model import Component
+from edgetok.sources.samples import sample_roots
+from edgetok.testing.cases import Case, Task
+
+if TYPE_CHECKING:
+    from edgetok.graph import Program
+    from edgetok.plugin import TokenReduction
+
+NAME = "vit_digits"
+BATCH = 50
+
+
+def case(plugin: TokenReduction, *, at_most: float) -> Case:
+    """The digits case: ``plugin`` may lose ``at_most`` points of accuracy on the 500 test images.
+
+    Skips where the sample's weights, transformers or scikit-learn are absent.
+    """
+    return Case("vit-digits", component, plugin, Task(accuracy_drop, at_most, "points of accuracy"))
+
+
+def component() -> Component:
+    """The trained model: 257 tokens, 8 layers, 10 classes, 32 x 32 pictures."""
+    transformers = pytest.importorskip("transformers", reason="the digits model needs transformers")
+    module = transformers.ViTForImageClassification.from_pretrained(
+        folder(), local_files_only=True, use_safetensors=True, attn_implementation="sdpa"
+    )
+    pictures, _ = images()
+    return Component(NAME, module.eval(), {"pixel_values": pictures[:2]}, {"pixel_values": {0: "batch"}}, "classifier")
+
+
+def accuracy_drop(dense: Program, optimised: Program) -> float:
+    """Points of accuracy lost on the test images: dense - optimised."""
+    return accuracy(dense) - accuracy(optimised)
+
+
+def accuracy(program: Program) -> float:
+    """Percent of the test images that a program of the digits model gets right."""
+    pictures, labels = images()
+    module: Any = program.exported.module()
+    with torch.no_grad():
+        right = [
+            (module(pixel_values=x)[0].argmax(1) == y).sum()
+            for x, y in zip(pictures.split(BATCH), labels.split(BATCH), strict=True)
+        ]
+    return 100.0 * float(torch.stack(right).sum()) / len(labels)
+
+
+def folder() -> Path:
+    """Where the sample lies, with its weights; skips the test where it does not."""
+    found = [root / NAME for root in sample_roots() if (root / NAME / "model.safetensors").is_file()]
+    if not found:
+        pytest.skip(f"the trained sample {NAME} is not here: it comes with edgetok's source tree")
+    return found[0]
+
+
+@cache
+def images() -> tuple[Tensor, Tensor]:
+    """The test images, prepared as the model wants them ``(500, 3, 32, 32)``, and their labels ``(500,)``."""
+    pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
+    spec = importlib.util.spec_from_file_location(f"edgetok_sample_{NAME}_data", folder() / "data.py")
+    assert spec is not None
+    assert spec.loader is not None
+    data = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(data)
+    pictures, labels = data.digits("test")
+    return torch.from_numpy(data.pixels(pictures)), torch.from_numpy(labels)

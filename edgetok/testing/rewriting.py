@@ -1,0 +1,116 @@
+"""Checks of where a reduction acts, what it leaves alone, and that it is the same every time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from edgetok.graph import rewrite, run_rewritten
+from edgetok.graph.retrace import Step
+from edgetok.testing.reductions import Identity
+from edgetok.testing.stage import Stage
+from edgetok.testing.trial import Subject, Trial, alike, run, text
+
+if TYPE_CHECKING:
+    from torch import fx
+
+    from edgetok.graph import Program
+    from edgetok.testing.cases import Case, RefusalCase
+
+
+class RewritingChecks(Stage):
+    """Accepted, refused, untouched, identical at zero, deterministic."""
+
+    def test_accepted_and_refused_models_are_stated(self) -> None:
+        """There is at least one model of either kind, a task for what the method may lose, and ids are unique."""
+        ids = [case.id for case in (*self.accepts, *self.refuses)]
+        assert self.accepts, "state models that the plugin accepts"
+        assert self.refuses, "state models that the plugin refuses, and why"
+        assert len(set(ids)) == len(ids), f"ids repeat: {sorted(ids)}"
+        assert self.lossless or any(case.task for case in self.accepts), (
+            "state a task for a trained model, e.g. edgetok.testing.digits, or lossless = 'why it loses nothing'"
+        )
+
+    def test_accepted_models_are_rewritten(self, accepted: Case) -> None:
+        """Every attention sees the number of tokens that ``keep`` said, and the outputs keep their shapes."""
+        trial = self.trial(accepted)
+        refusals = {d.refusal for d in trial.plan.decisions if d.refusal}
+        assert trial.steps, f"nothing is rewritten; refusals: {refusals or 'none'}"
+        assert _tokens(trial.optimised) == _planned(trial), f"not the planned tokens:\n{trial.plan}"
+        found, dense = trial.outputs, trial.subject.dense_outputs
+        assert [t.shape for t in found] == [t.shape for t in dense], "outputs must keep their shapes"
+        assert all(bool(t.isfinite().all()) for t in found), "an output is not finite"
+        assert not alike(found, dense), "the outputs are those of the dense model: this case shows nothing"
+
+    def test_refused_models_are_refused(self, refused: RefusalCase) -> None:
+        """Nothing is rewritten, and a reason for people contains what the case says."""
+        plan = Trial(self.plugin, self.subject(refused.component)).plan
+        reasons = [d.refusal for d in plan.decisions if d.refusal is not None]
+        acted = [d.site for d in plan.decisions if d.refusal is None]
+        assert not acted, f"acts at {acted}"
+        assert reasons, "no site was considered, so nothing was refused"
+        assert any(refused.reason in reason for reason in reasons), f"no reason says {refused.reason!r}: {reasons}"
+        assert all(len(reason.split()) >= 3 for reason in reasons), f"reasons are for people: {reasons}"
+
+    def test_input_is_left_alone(self, accepted: Case) -> None:
+        """Module, program and example inputs are what they were, bit for bit."""
+        subject = Subject(accepted.component)
+        module, inputs = subject.component.module, subject.component.inputs
+        state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+        given = {name: tensor.clone() for name, tensor in inputs.items()}
+        before, shown, outputs = text(subject.program), repr(module), run(subject.program)
+        trial = Trial(self.plugin_for(accepted), subject)
+        run_rewritten(subject.program, trial.steps, given)
+        rewrite(subject.program, trial.steps)
+        assert text(subject.program) == before, "the plugin changed the program it was given"
+        assert repr(module) == shown, "the module was changed"
+        assert all(torch.equal(t, state[n]) for n, t in module.state_dict().items()), "a weight was changed"
+        assert all(torch.equal(t, given[n]) for n, t in inputs.items()), "an input was changed"
+        assert alike(run(subject.program), outputs), "the program gives other outputs"
+
+    def test_zero_strength_is_the_dense_program(self, accepted: Case) -> None:
+        """With the options of ``zero`` no token goes: the program is the dense one, node by node."""
+        trial = Trial(self.zero, self.subject(accepted.component))
+        acted = [f"{d.site}: {d.tokens} -> {d.keep}" for d in trial.plan.decisions if d.keep != d.tokens]
+        assert not acted, f"{self.zero!r} still acts at {acted}"
+        assert text(trial.optimised) == text(trial.subject.dense), "the program is not the dense one"
+
+    def test_forced_identity_is_bit_identical(self, accepted: Case) -> None:
+        """A map of every token to itself, at every site where the plugin acts, changes no bit."""
+        trial = self.trial(accepted)
+        identity = Identity(weigh=trial.plugin.proportional)
+        steps = [Step(step.site, identity, step.site.tokens) for step in trial.steps]
+        found = run_rewritten(trial.subject.program, steps, trial.subject.program.example)
+        dense = run_rewritten(trial.subject.program, [], trial.subject.program.example)
+        assert alike(found, dense), "an identity map changed the outputs: the engine cannot follow this model"
+
+    def test_it_is_deterministic(self, accepted: Case) -> None:
+        """Rewriting twice, and running twice, gives the same whatever the random state."""
+        trial = self.trial(accepted)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(17)
+            again = rewrite(trial.subject.program, trial.steps)
+            assert text(again) == text(trial.optimised), "two rewrites give two programs"
+            torch.manual_seed(18)
+            assert alike(run(again), trial.outputs), "two runs give two results"
+
+
+def _tokens(program: Program) -> list[int]:
+    """The number of keys of every attention."""
+    return [_keys(node) for node in program.graph.nodes if _is_attention(node)]
+
+
+def _planned(trial: Trial) -> list[int]:
+    """The same for the dense program, with the plan's numbers where the plan has one."""
+    planned = {site.node: d.tokens for site, d in zip(trial.subject.sites, trial.plan.decisions, strict=True)}
+    nodes = [node for node in trial.subject.program.graph.nodes if _is_attention(node)]
+    return [planned.get(node, _keys(node)) for node in nodes]
+
+
+def _is_attention(node: fx.Node) -> bool:
+    return "scaled_dot_product_attention" in str(node.target)
+
+
+def _keys(node: fx.Node) -> int:
+    return int(node.args[1].meta["val"].shape[-2])  # type: ignore[union-attr]

@@ -1,0 +1,60 @@
+"""What the checks of a reduction stand on: the author's statements, and trials that are made once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+from edgetok.testing.cases import Case, RefusalCase
+from edgetok.testing.trial import Subject, Trial, subject
+
+if TYPE_CHECKING:
+    from edgetok.plugin import TokenReduction
+    from edgetok.testing.cases import Factory
+
+
+class Stage:
+    """What an author of a reduction states.
+
+    Attributes:
+        plugin: an instance, with options under which it reduces every accepted model.
+        zero: an instance whose options make it do nothing.
+        accepts: models it must rewrite.
+        refuses: models it must refuse, with the reason.
+        lossless: why no task is needed, for a method that loses nothing.
+    """
+
+    plugin: TokenReduction
+    zero: TokenReduction
+    accepts: Sequence[Case] = ()
+    refuses: Sequence[RefusalCase] = ()
+    lossless: str = ""
+
+    _trials: ClassVar[dict[str, Trial]]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._trials = {}
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One test per model for checks that ask for ``accepted``, ``refused`` or ``lossy``."""
+        lossy = [case for case in self.accepts if case.task]
+        for name, cases in (("accepted", self.accepts), ("refused", self.refuses), ("lossy", lossy)):
+            if name in metafunc.fixturenames:
+                metafunc.parametrize(name, cases, ids=lambda case: case.id)
+
+    def plugin_for(self, case: Case) -> TokenReduction:
+        """The plugin with the options of a case."""
+        return case.plugin or self.plugin
+
+    def subject(self, factory: Factory) -> Subject:
+        """A model, captured once."""
+        return subject(factory)
+
+    def trial(self, case: Case) -> Trial:
+        """The plugin on the model of a case, once."""
+        if case.id not in self._trials:
+            self._trials[case.id] = Trial(self.plugin_for(case), self.subject(case.component))
+        return self._trials[case.id]

@@ -1,0 +1,124 @@
+"""One plugin on one model: planned, rewritten and watched, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from edgetok.graph import Program, Step, capture, find_sites, rewrite, run_rewritten
+from edgetok.plan import Plan, make_plan, steps_of
+from edgetok.target import Target
+from edgetok.testing.reductions import Watch, Watched
+
+if TYPE_CHECKING:
+    from edgetok.graph import Site
+    from edgetok.model import Component
+    from edgetok.plugin import TokenReduction
+    from edgetok.testing.cases import Factory
+
+NOWHERE = Target(name="conformance", summary="torch, on this machine", exporter="none", runtime="torch")
+
+
+class Subject:
+    """A model, captured; shared by all plugins that are tried on it."""
+
+    def __init__(self, factory: Factory) -> None:
+        self.component: Component = factory()
+
+    @cached_property
+    def program(self) -> Program:
+        """The captured program."""
+        return capture(self.component)
+
+    @cached_property
+    def sites(self) -> list[Site]:
+        """Its attention sites."""
+        return find_sites(self.program)
+
+    @cached_property
+    def dense(self) -> Program:
+        """The program re-traced with no reduction: what rewritten ones are compared with."""
+        return rewrite(self.program)
+
+    @cached_property
+    def dense_outputs(self) -> list[Tensor]:
+        """What ``dense`` makes of the example inputs."""
+        return run(self.dense)
+
+
+subject = lru_cache(maxsize=None)(Subject)
+"""The subject of a factory, made once."""
+
+
+class Trial:
+    """A plugin with its options on a subject.
+
+    Args:
+        plugin: the reduction.
+        subject: the model.
+    """
+
+    def __init__(self, plugin: TokenReduction, subject: Subject) -> None:
+        self.plugin = plugin
+        self.subject = subject
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the plugin wants at every site; a plugin that is refused everywhere is no error here."""
+        return make_plan(self.subject.program, self.subject.sites, [self.plugin], NOWHERE, strict=False)
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """Where the plan leaves fewer tokens."""
+        return steps_of(self.plan, self.subject.sites, [self.plugin])
+
+    @cached_property
+    def optimised(self) -> Program:
+        """The rewritten program."""
+        return rewrite(self.subject.program, self.steps)
+
+    @cached_property
+    def outputs(self) -> list[Tensor]:
+        """What it makes of the example inputs."""
+        return run(self.optimised)
+
+    @cached_property
+    def watched(self) -> list[Watched]:
+        """Every call of ``reduce``, on the example inputs."""
+        watch = Watch(self.plugin)
+        steps = [replace(step, plugin=watch) for step in self.steps]  # type: ignore[arg-type]
+        run_rewritten(self.subject.program, steps, self.subject.program.example)
+        return watch.seen
+
+
+def run(program: Program, inputs: Mapping[str, Tensor] | None = None) -> list[Tensor]:
+    """The outputs of a program in torch, on its example inputs unless given others."""
+    with torch.no_grad():
+        out: Any = program.exported.module()(**(program.example if inputs is None else inputs))
+    return list(out)
+
+
+def text(program: Program) -> str:
+    """A program's graph as text: operations, wiring and arguments."""
+    return "\n".join(
+        f"{n.name} = {n.op} {n.target} {n.args} {dict(n.kwargs)} {sorted(map(str, n.meta))}" for n in program.graph.nodes
+    )
+
+
+def difference(found: Tensor, want: Tensor) -> float:
+    """The largest difference relative to the largest wanted value; infinite where shapes differ or a value is no number."""
+    if found.shape != want.shape or not bool(found.isfinite().all()):
+        return float("inf")
+    if not found.numel():
+        return 0.0
+    return float((found.double() - want.double()).abs().max() / want.double().abs().max().clamp_min(1e-12))
+
+
+def alike(found: list[Tensor], want: list[Tensor]) -> bool:
+    """Whether outputs are bit-identical."""
+    return len(found) == len(want) and all(a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(found, want, strict=True))

@@ -1,0 +1,125 @@
+"""``bipartite_match`` and ``select_top`` in standard ONNX operators, by stable sort.
+
+``TopK`` lists the lower index first among equals, so its order is that of a stable sort. Ids travel inside a body as
+``[B, k, 1]``, the form that ``GatherND`` reads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from edgetok.ops.layout import sides
+from edgetok.ops.match import MIXED_PAIR, PADDING_PAIR
+from edgetok_exporters.onnx.body import FLOAT, INT64, Body, size
+
+Ids = tuple[ir.Value, ir.Value, ir.Value]
+
+
+def sort_match(
+    body: Body, metric: ir.Value, sizes: ir.Value | None, r: int, protected: int, order: str
+) -> tuple[ir.Value, ...]:
+    """``(keep [B, N-r], src [B, r], dst [B, r])``, int64; see ``edgetok.ops.bipartite_match``."""
+    n = size(metric, 1)
+    if r == 0:
+        return unmerged(body, metric, protected, order)
+    evens = sides(n, protected)[0]
+    scores = similarity(body, metric, sizes, protected)
+    best, partner = body.many("TopK", 2, scores, [1], axis=2)
+    arrange = _kept if order == "kept" else _reference
+    return tuple(body.flat(ids) for ids in arrange(body, best, partner, n, r, protected, evens))
+
+
+def similarity(body: Body, metric: ir.Value, sizes: ir.Value | None, protected: int) -> ir.Value:
+    """Cosines of even tokens (rows) and odd tokens (columns) behind the prefix, ``[B, evens, odds]``, fp32."""
+    evens, odds = sides(size(metric, 1), protected)
+    unit = body("LpNormalization", in_fp32(body, metric), axis=-1, p=2)
+    a, b = body.slice(unit, evens.start, step=2), body.slice(unit, odds.start, step=2)
+    cosine = body("MatMul", a, body("Transpose", b, perm=[0, 2, 1]))
+    if sizes is None:
+        return cosine
+    real = body("Greater", body.column(sizes), body.scalar(0, sizes))
+    real_a = body.slice(real, evens.start, step=2)
+    real_b = body("Transpose", body.slice(real, odds.start, step=2), perm=[0, 2, 1])
+    padding = body("Where", body("Or", real_a, real_b), np.float32(MIXED_PAIR), np.float32(PADDING_PAIR))
+    return body("Where", body("And", real_a, real_b), cosine, padding)
+
+
+def in_fp32(body: Body, x: ir.Value) -> ir.Value:
+    """``x`` in fp32: decisions are made there whatever the model's dtype."""
+    return x if x.dtype == FLOAT else body.cast(x, FLOAT)
+
+
+def _reference(body: Body, best: ir.Value, partner: ir.Value, n: int, r: int, protected: int, evens: range) -> Ids:
+    """Prefix in place, unmerged even tokens ascending, odd tokens."""
+    left = len(evens) - r
+    if left:
+        ranked = body.many("TopK", 2, best, [len(evens)], axis=1)[1]
+        merged, rest = body.many("Split", 2, ranked, [r, left], axis=1)
+        kept = body.many("TopK", 2, rest, [left], axis=1, largest=0)[0]
+        keep = place(body, body("Mul", kept, 2), n, protected, left)
+    else:
+        merged = body.many("TopK", 2, best, [r], axis=1)[1]
+        keep = body.spread(order_of_reference(n, protected, 0), best)
+    src = body("Gather", np.asarray(evens), merged, axis=0)
+    dst = body("Add", body("GatherElements", partner, merged, axis=1), protected + left)
+    return keep, src, dst
+
+
+def place(body: Body, ids: ir.Value, n: int, protected: int, left: int) -> ir.Value:
+    """Offsets ``[B, left, 1]`` from the first even token as all new tokens' old indices in reference order."""
+    fixed = order_of_reference(n, protected, left)
+    padded = body("Pad", ids, [0, protected, 0, 0, fixed.shape[1] - protected - left, 0])
+    return body("Add", padded, fixed)
+
+
+def order_of_reference(n: int, protected: int, left: int) -> np.ndarray:
+    """``[1, M, 1]``: old indices in reference order, the first even token's in place of ``left`` unmerged ones."""
+    evens, odds = sides(n, protected)
+    row = np.concatenate([np.arange(protected), np.full(left, evens.start), np.asarray(odds, dtype=np.int64)])
+    return row.astype(np.int64)[None, :, None]
+
+
+def _kept(body: Body, best: ir.Value, partner: ir.Value, n: int, r: int, protected: int, evens: range) -> Ids:
+    """Survivors ascending: new index ``m`` holds ``m`` plus the number of merged tokens before it."""
+    merged = body.many("TopK", 2, best, [r], axis=1)[1]
+    src = body("Add", body("Mul", merged, 2), evens.start)
+    odd = body("Mul", body("GatherElements", partner, merged, axis=1), 2)
+    target = body("Add", odd, sides(n, protected)[1].start)
+    keep = survivors(body, src, n, r)
+    before = body("Less", body("Transpose", src, perm=[0, 2, 1]), target)
+    return keep, src, body("Sub", target, _count(body, before))
+
+
+def survivors(body: Body, gone: ir.Value, n: int, r: int) -> ir.Value:
+    """The ids of ``0..n-1`` not among the ``r`` distinct ones of ``gone [B, r, 1]``, ascending, ``[B, n-r, 1]``."""
+    ascending = body.many("TopK", 2, gone, [r], axis=1, largest=0)[0]
+    gaps = body("Sub", ascending, np.arange(r)[None, :, None])
+    slots = np.arange(n - r)[None, :, None]
+    passed = body("LessOrEqual", body("Transpose", gaps, perm=[0, 2, 1]), slots)
+    return body("Add", _count(body, passed), slots)
+
+
+def _count(body: Body, flags: ir.Value) -> ir.Value:
+    """How many are true along the last axis, ``[..., 1]``, int64."""
+    return body("ReduceSum", body.cast(flags, INT64), [2], keepdims=1)
+
+
+def unmerged(body: Body, metric: ir.Value, protected: int, order: str) -> tuple[ir.Value, ...]:
+    """The match of r = 0: every token is kept."""
+    n = size(metric, 1)
+    evens, odds = sides(n, protected)
+    row = [*range(n)] if order == "kept" else [*range(protected), *evens, *odds]
+    keep = body.spread(np.asarray([row], dtype=np.int64), metric)
+    return keep, body.slice(keep, 0, 0), body.slice(keep, 0, 0)
+
+
+def sort_select(body: Body, scores: ir.Value, k: int, protected: int) -> tuple[ir.Value, ...]:
+    """``keep [B, k]``, int64, ascending; see ``edgetok.ops.select_top``."""
+    prefix = np.arange(k, dtype=np.int64)[None, :]
+    if k == protected:
+        return (body.spread(prefix, scores),)
+    chosen = body.many("TopK", 2, body.slice(scores, protected), [k - protected], axis=1)[1]
+    ascending = body.many("TopK", 2, chosen, [k - protected], axis=1, largest=0)[0]
+    row = np.minimum(prefix, protected)
+    return (body("Add", body("Pad", ascending, [0, protected, 0, 0]), row),)

@@ -1,0 +1,153 @@
+"""Peepholes on a converted graph: moves that undo each other, shapes that are known, means over heads.
+
+Re-tracing writes every layout change down, and ``torch.onnx`` computes symbolic shapes at run time; onnxruntime
+removes little of either. Dense and rewritten programs pass the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from edgetok_exporters.onnx.body import FLOAT, FLOAT16, Body, numpy_dtype
+
+
+def tidy(graph: ir.Graph) -> None:
+    """Apply all rules in one walk, in place, then drop what nothing reads."""
+    ends = set(graph.outputs)
+    for node in list(graph):
+        rule = RULES.get(node.op_type)
+        if rule is None or node.domain != "" or node.outputs[0] in ends:
+            continue
+        value = rule(graph, node)
+        if value is not None:
+            ir.convenience.replace_all_uses_with(node.outputs[0], value)
+    remove_unread(graph)
+
+
+def remove_unread(graph: ir.Graph) -> None:
+    """Drop nodes whose values nothing reads."""
+    ends = set(graph.outputs)
+    for node in reversed(list(graph)):
+        if not any(value in ends or value.uses() for value in node.outputs):
+            graph.remove(node, safe=True)
+
+
+def _identity(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
+    return node.inputs[0]
+
+
+def _reshape(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
+    """Two reshapes are one; one to the shape that a value has is none; a shape that is known is a constant."""
+    out = node.outputs[0]
+    target = _constant_shape(out)
+    if target is None:
+        return None
+    before = _producer(node, "Reshape")
+    if before is not None and before.inputs[0] is not None:
+        node.replace_input_with(0, before.inputs[0])
+    if _same_shape(node.inputs[0], out):
+        return node.inputs[0]
+    if node.inputs[1] is None or ir.convenience.get_const_tensor(node.inputs[1]) is None or before is not None:
+        body = Body()
+        made = body("Reshape", node.inputs[0], target)
+        _insert(graph, node, body, made)
+        return made
+    return None
+
+
+def _constant_shape(value: ir.Value) -> list[int] | None:
+    """The shape with -1 for the one size that may be symbolic, or None if there are more."""
+    if value.shape is None:
+        return None
+    sizes = [dim if isinstance(dim, int) else -1 for dim in value.shape]
+    return sizes if sizes.count(-1) <= 1 and 0 not in sizes else None
+
+
+def _transpose(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
+    """Two transposes are one, or none."""
+    perm = _perm(node)
+    before = _producer(node, "Transpose")
+    if before is not None and before.inputs[0] is not None and len(_perm(before)) == len(perm):
+        perm = [_perm(before)[axis] for axis in perm]
+        node.replace_input_with(0, before.inputs[0])
+        node.attributes["perm"] = ir.AttrInt64s("perm", perm)
+    return node.inputs[0] if perm and perm == sorted(perm) else None
+
+
+def _unsqueeze(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
+    """``Unsqueeze`` undoes the ``Squeeze`` before it."""
+    before = _producer(node, "Squeeze")
+    if before is None or before.inputs[0] is None:
+        return None
+    axes, dropped = _axes(node), _axes(before)
+    if axes is not None and axes == dropped and (min(axes) >= 0 or axes == [-1]):
+        return before.inputs[0]
+    rank = len(before.inputs[0].shape) if before.inputs[0].shape is not None else 0
+    if rank and axes is not None and dropped is not None and {a % rank for a in axes} == {a % rank for a in dropped}:
+        return before.inputs[0]
+    return None
+
+
+def _mean(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
+    """A mean over heads is a product with a row: onnxruntime reduces a middle axis many times slower."""
+    x = node.inputs[0]
+    if x is None or x.shape is None or len(x.shape) != 4 or x.dtype not in (FLOAT, FLOAT16) or _axes(node) != [1]:
+        return None
+    heads, tokens, channels = (n if isinstance(n, int) else 0 for n in x.shape[1:])
+    if node.attributes.get_int("keepdims", 1) or 0 in (heads, tokens, channels):
+        return None
+    body = Body()
+    row = np.full((1, heads), 1 / heads, dtype=numpy_dtype(x))
+    rows = body("MatMul", row, body("Reshape", x, [-1, heads, tokens * channels]))
+    made = body("Reshape", rows, [-1, tokens, channels])
+    _insert(graph, node, body, made)
+    return made
+
+
+Rule = Callable[[ir.Graph, ir.Node], ir.Value | None]
+RULES: dict[str, Rule] = {
+    "Identity": _identity,
+    "Reshape": _reshape,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+    "ReduceMean": _mean,
+}
+"""A rule gives the value that replaces a node's output, or None; it may also change the node itself."""
+
+
+def _insert(graph: ir.Graph, node: ir.Node, body: Body, made: ir.Value) -> None:
+    """Put a body's nodes before ``node``; its result takes over name, shape, dtype and lineage."""
+    old = node.outputs[0]
+    for i, inner in enumerate(body.nodes):
+        inner.name = f"{node.name}.{i}"
+        inner.metadata_props.update(node.metadata_props)
+        for value in inner.outputs:
+            value.name = f"{old.name}.{i}"
+    made.shape, made.type = old.shape, old.type
+    graph.insert_before(node, body.nodes)
+
+
+def _producer(node: ir.Node, op_type: str) -> ir.Node | None:
+    before = node.inputs[0].producer() if node.inputs[0] is not None else None
+    return before if before is not None and before.op_type == op_type and before.domain == "" else None
+
+
+def _perm(node: ir.Node) -> list[int]:
+    return list(node.attributes["perm"].as_ints()) if "perm" in node.attributes else []
+
+
+def _axes(node: ir.Node) -> list[int] | None:
+    """The constant axes of a node that takes them as its second input."""
+    if len(node.inputs) < 2 or node.inputs[1] is None:
+        return None
+    known = ir.convenience.get_const_tensor(node.inputs[1])
+    return None if known is None else [int(axis) for axis in known.numpy().reshape(-1)]
+
+
+def _same_shape(a: ir.Value | None, b: ir.Value) -> bool:
+    if a is None or a.shape is None or b.shape is None or len(a.shape) != len(b.shape):
+        return False
+    return all(str(x) == str(y) and str(x) != "None" for x, y in zip(a.shape, b.shape, strict=True))

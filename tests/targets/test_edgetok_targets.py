@@ -1,0 +1,40 @@
+import re
+import tomllib
+
+import pytest
+
+from edgetok.registry import installed
+from edgetok.target_file import load_target_file
+from edgetok_targets import edgetok_targets
+
+FILES = edgetok_targets()
+
+
+@pytest.fixture(scope="module")
+def extras(repository):
+    with (repository / "pyproject.toml").open("rb") as file:
+        return tomllib.load(file)["project"]["optional-dependencies"]
+
+
+def test_there_are_targets_and_all_are_installed():
+    assert {path.stem for path in FILES} == set(installed().targets)
+    assert FILES
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_target_file_holds_together(path, extras):
+    target = load_target_file(path)
+    assert target.name == path.stem
+    assert target.summary
+    assert target.exporter in installed().exporters
+    assert target.extra in extras
+    brought = {re.split(r"[^\w-]", requirement)[0].replace("-", "_") for requirement in extras[target.extra]}
+    assert set(target.requires) <= brought
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_defaults_are_options_of_the_exporter(path):
+    target = load_target_file(path)
+    options = installed().exporter(target.exporter).Options.model_validate(target.options)
+    dtype = getattr(options, "dtype", "fp32")
+    assert dtype in target.dtypes
