@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from edgetok.errors import BadSchedule, NothingToRewrite
+from edgetok.errors import BadSchedule, EdgetokError, NothingToRewrite, PluginFailed
 from edgetok.plugin import API_VERSION, TokenReduction
 
 if TYPE_CHECKING:
+    from torch import fx
+
     from edgetok.graph import Program, Site, Step
+    from edgetok.graph.symbols import Symbols
     from edgetok.plugin import Plugin
     from edgetok.target import Target
 
@@ -57,15 +61,24 @@ class Plan(BaseModel):
     digest: str
 
     def __str__(self) -> str:
-        lines = [f"plan {self.digest[:12]} for {self.component!r} on {self.target}: {', '.join(self.plugins) or 'no plugins'}"]
-        width = max((len(d.site) for d in self.decisions), default=0)
-        for d in self.decisions:
-            what = f"{d.tokens:>5} -> {d.keep:<5}" if d.refusal is None else f"{d.tokens:>5}  refused: {d.refusal}"
-            lines.append(f"  {d.site:<{width}}  {d.plugin}  {what}{f'  ({d.note})' if d.note else ''}".rstrip())
+        plugins = ", ".join(self.plugins) or "no plugins"
+        lines = [f"plan {self.digest[:12]} for {self.component!r} on {self.target}: {plugins}"]
+        widths = [max((len(text) for text in column), default=0) for column in self._columns()]
+        lines += [f"  {d.site:<{widths[0]}}  {d.plugin:<{widths[1]}}  {_outcome(d)}" for d in self.decisions]
         if self.tokens:
             lines.append(f"  tokens: {_row(self.dense_tokens)} dense")
             lines.append(f"          {_row(self.tokens)} planned")
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+
+    def _columns(self) -> tuple[list[str], list[str]]:
+        return [d.site for d in self.decisions], [d.plugin for d in self.decisions]
+
+
+def _outcome(decision: Decision) -> str:
+    if decision.refusal is not None:
+        return f"{decision.tokens:>5}  refused: {decision.refusal}"
+    note = f"  ({decision.note})" if decision.note else ""
+    return f"{decision.tokens:>5} -> {decision.keep}{note}"
 
 
 def _row(tokens: Sequence[int]) -> str:
@@ -82,11 +95,12 @@ def make_plan(
         sites: its attention sites.
         plugins: in the order they act.
         target: where it will run.
-        strict: whether a plugin that is refused everywhere is an error.
+        strict: whether a plugin that does nothing is an error.
 
     Raises:
-        NothingToRewrite: a plugin is refused everywhere.
+        NothingToRewrite: a plugin is refused everywhere, is capped to nothing, or is of a kind that does not act here.
         BadSchedule: a plugin wants an impossible number of tokens.
+        PluginFailed: a plugin raised.
     """
     reductions = [p for p in plugins if isinstance(p, TokenReduction)]
     current: dict[int, int] = {}
@@ -100,7 +114,7 @@ def make_plan(
             decision = _decide(plugin, site, current.get(site.space.index, site.tokens))
             current[site.space.index] = decision.keep
             decisions.append(decision)
-    for plugin in reductions if strict else ():
+    for plugin in plugins if strict else ():
         _require_some_place(plugin, decisions)
     chosen = _most_reduced(layers, current)
     return Plan(
@@ -116,11 +130,10 @@ def make_plan(
 
 
 def _decide(plugin: TokenReduction, site: Site, tokens: int) -> Decision:
-    base = {"site": site.name, "space": site.space.index, "plugin": plugin.name, "tokens": tokens}
-    refusal = plugin.refuses(site)
-    if refusal is not None:
-        return Decision(**base, keep=tokens, refusal=refusal)
-    keep = plugin.keep(site, tokens)
+    with _blaming(plugin, site):
+        refusal = plugin.refuses(site)
+        keep = tokens if refusal is not None else int(plugin.keep(site, tokens))
+        note = None if refusal is not None else plugin.remark(site, tokens)
     fixed = tokens - site.mergeable(tokens)
     if keep != tokens and not fixed < keep < tokens:
         raise BadSchedule(
@@ -128,22 +141,53 @@ def _decide(plugin: TokenReduction, site: Site, tokens: int) -> Decision:
             why=f"{fixed} tokens must stay as they are and at least one other must be left",
             hint=f"Lower the strength; its options are {plugin.options()}.",
         )
-    return Decision(**base, keep=keep, note=plugin.remark(site, tokens))
+    return Decision(
+        site=site.name,
+        space=site.space.index,
+        plugin=plugin.name,
+        tokens=tokens,
+        keep=keep,
+        refusal=refusal,
+        note=note,
+    )
+
+
+@contextmanager
+def _blaming(plugin: Plugin, site: Site) -> Iterator[None]:
+    """Tell whose fault it is when a plugin raises while it is asked."""
+    try:
+        yield
+    except EdgetokError:
+        raise
+    except Exception as error:
+        raise PluginFailed(
+            f"Plugin {plugin.name!r} failed while it was asked about {site.name}.",
+            why=f"{type(error).__name__}: {error}",
+            hint="Report this to the plugin's author, with its options and the model's architecture.",
+        ) from error
 
 
 def _require_some_place(plugin: Plugin, decisions: Sequence[Decision]) -> None:
     own = [d for d in decisions if d.plugin == plugin.name]
-    if any(d.refusal is None for d in own):
+    if not isinstance(plugin, TokenReduction):
+        why = f"it acts in {', '.join(plugin.stages) or 'no stage'}, and this version runs token reductions only"
+    elif all(d.refusal is not None for d in own):
+        reasons = sorted({d.refusal for d in own if d.refusal})
+        why = "; ".join(reasons) if reasons else "the model has no self-attention that the engine recognises"
+    elif all(d.keep == d.tokens for d in own) and any(d.note for d in own):
+        why = "; ".join(dict.fromkeys(d.note for d in own if d.note))
+    else:
         return
-    reasons = sorted({d.refusal for d in own if d.refusal})
     raise NothingToRewrite(
         f"Plugin {plugin.name!r} found no place to act.",
-        why="; ".join(reasons) if reasons else "the model has no self-attention that the engine recognises",
+        why=why,
         hint="`edgetok inspect MODEL` shows every attention site and what stands in the way.",
     )
 
 
-def _most_reduced(layers: dict[int, tuple[list[int], list[int]]], final: dict[int, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _most_reduced(
+    layers: dict[int, tuple[list[int], list[int]]], final: dict[int, int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if not layers:
         return (), ()
     index = max(layers, key=lambda i: (sum(layers[i][0]) - sum(layers[i][1]), len(layers[i][0]), -i))
@@ -152,25 +196,58 @@ def _most_reduced(layers: dict[int, tuple[list[int], list[int]]], final: dict[in
 
 
 def _digest(program: Program, plugins: Sequence[Plugin], target: Target, decisions: Sequence[Decision]) -> str:
+    """Numbers and names only: rewording a refusal does not make another plan."""
+    where = {"name", "exporter", "realisations", "static_shapes", "options"}
     content = {
         "api": API_VERSION,
         "structure": structure(program),
         "plugins": [{"name": p.name, "options": p.options()} for p in plugins],
-        "target": target.model_dump(mode="json", include={"name", "exporter", "realisations", "static_shapes", "options"}),
-        "decisions": [d.model_dump(mode="json") for d in decisions],
+        "target": target.model_dump(mode="json", include=where),
+        "decisions": [[d.site, d.space, d.plugin, d.tokens, d.keep, d.refusal is not None] for d in decisions],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def structure(program: Program) -> str:
-    """A hash of a program's operations, shapes and wiring; weights do not matter."""
+    """A hash of a program's operations, shapes and wiring; weights and the names of values do not matter."""
+    from torch import fx
+
     symbols = program.labels.symbols
+    numbers = {node: f"%{index}" for index, node in enumerate(program.graph.nodes)}
     lines = [f"{spec}" for spec in (*program.inputs, *program.outputs)]
     for node in program.graph.nodes:
-        value = node.meta.get("val")
-        shape = symbols.sizes(value.shape) if hasattr(value, "shape") else ""
-        lines.append(f"{node.name} {node.op} {node.target} {node.args} {dict(node.kwargs)} {shape}")
+        args = fx.map_arg((node.args, dict(node.kwargs)), lambda n: _Reference(numbers[n]))
+        lines.append(f"{numbers[node]} {node.op} {_target(node)} {args} {_shapes(node.meta.get('val'), symbols)}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+class _Reference(str):
+    """A node in an argument list, by number."""
+
+    __repr__ = str.__str__
+
+
+def _target(node: fx.Node) -> str:
+    """What a node does, in the same words in every process."""
+    target: str | Callable[..., Any] = node.target
+    if isinstance(target, str) or type(target).__module__.startswith("torch"):
+        return str(target)
+    return f"{target.__module__}.{target.__qualname__}"
+
+
+def _shapes(value: Any, symbols: Symbols) -> str:
+    """The shape of a value, or of every part of it; sizes that may vary as products such as ``24*s0``."""
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(_shapes(part, symbols) for part in value)}]"
+    if not hasattr(value, "shape"):
+        return ""
+    return f"{value.dtype}({', '.join(_size(n, symbols) for n in symbols.sizes(value.shape))})"
+
+
+def _size(n: int, symbols: Symbols) -> str:
+    number, primes = symbols.factor(n)
+    known = list(symbols._primes.values())
+    return "*".join([str(number), *(f"s{known.index(p)}" for p in primes)])
 
 
 def steps_of(plan: Plan, sites: Sequence[Site], plugins: Sequence[Plugin]) -> list[Step]:

@@ -1,13 +1,14 @@
 """Figures in the documentation, from the JSON in ``benchmarks/results`` and from nowhere else.
 
 ``reports/*.json`` are ``report.json`` files of bundles, as edgetok wrote them. ``token_merging.json`` is written by
-``benchmarks/token_merging.py``. What is not there is said to be not measured yet.
+``benchmarks/token_merging.py``; its ``rows`` have the keys in ``CEILING_KEYS``. What is not there is said to be not
+measured yet; a key that is missing is an error.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from edgetok.report.schema import Report
 
 MISSING = "Not measured yet.\n"
+CEILING_KEYS = frozenset({"model", "r", "batch", "threads", "speedup", "ceiling"})
+CEILING_HEAD = ("shapes of", "r", "batch", "threads", "token merging", "ceiling", "share reached")
 REPORT_HEAD = ("model", "plugins", "tokens in / out", "FLOPs", "latency", "accuracy", "parity")
 
 
@@ -92,20 +95,24 @@ def bundles(results: Path) -> str:
     return f"{table(REPORT_HEAD, map(report_row, reports))}\n{where(reports)}"
 
 
-def read(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None where there is no such file."""
-    if not path.exists():
-        return None
-    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return loaded
+def ceiling_row(row: Mapping[str, Any]) -> tuple[object, ...]:
+    """One setting: what merging gains, what slicing tokens off would gain, and the share of it that is reached."""
+    share = row["speedup"] / row["ceiling"]
+    speedups = f"{row['speedup']:.2f}x", f"{row['ceiling']:.2f}x"
+    return row["model"], row["r"], row["batch"], row["threads"], *speedups, f"{share:.3f}"
 
 
 def ceiling(results: Path) -> str:
-    """Token merging against its free-drop ceiling."""
-    measured = read(results / "token_merging.json")
-    if measured is None:
+    """Token merging against its free-drop ceiling, and the machine it was measured on."""
+    path = results / "token_merging.json"
+    if not path.exists():
         return MISSING
-    return MISSING
+    measured = json.loads(path.read_text(encoding="utf-8"))
+    for row in measured["rows"]:
+        if absent := CEILING_KEYS - row.keys():
+            raise KeyError(f"{path.name}: a row has no {', '.join(sorted(absent))}")
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(measured["versions"].items()))
+    return f"{table(CEILING_HEAD, map(ceiling_row, measured['rows']))}\nOn {measured['machine']}; {versions}.\n"
 
 
 def blocks(results: Path) -> dict[str, Callable[[], str]]:

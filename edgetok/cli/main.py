@@ -98,9 +98,7 @@ def _explain(error: BaseException, *, debug: bool) -> EdgetokError:
     return EdgetokError(
         "this is a bug in edgetok, or in something it uses",
         why=f"{type(error).__name__}: {text[:500]}",
-        hint="please report it with the traceback above"
-        if debug
-        else "run again with --debug and report the traceback",
+        hint="report it with the traceback above" if debug else "run again with --debug and report the traceback",
     )
 
 

@@ -11,4 +11,15 @@ from edgetok.graph.rewrite import rewrite, run_rewritten, static_batch
 from edgetok.graph.site import Site, find_sites
 from edgetok.graph.tokens import TokenMap
 
-__all__ = ["Program", "Site", "Step", "TensorSpec", "TokenMap", "capture", "find_sites", "rewrite", "run_rewritten", "static_batch"]
+__all__ = [
+    "Program",
+    "Site",
+    "Step",
+    "TensorSpec",
+    "TokenMap",
+    "capture",
+    "find_sites",
+    "rewrite",
+    "run_rewritten",
+    "static_batch",
+]

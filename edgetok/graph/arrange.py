@@ -16,7 +16,7 @@ Size = int | torch.SymInt
 Axes = tuple[Axis, ...]
 
 
-class Unplaceable(Exception):
+class UnplaceableError(Exception):
     """The batch factors of a map do not stand together in a tensor that it must be applied to."""
 
 
@@ -46,17 +46,31 @@ class Arrangement:
         front = [*self.batch, self.token]
         return [*front, *(i for i in range(len(self.flat)) if i not in front)]
 
-    def apply(self, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """``function`` on ``(batch, tokens, rest)``, which may change the number of tokens; the rest put back."""
+    @property
+    def _lead(self) -> list[Size]:
+        return [self.flat[i] for i in self.batch]
+
+    @property
+    def _rest(self) -> list[Size]:
+        return [self.flat[i] for i in self.order[len(self.batch) + 1 :]]
+
+    @property
+    def _plain(self) -> bool:
+        return len(self.batch) == 1 and len(self._rest) == 1
+
+    def view(self, x: Tensor) -> Tensor:
+        """The tensor as ``(batch, tokens, rest)``."""
         flat, order = self.flat, self.order
         split = x if len(flat) == x.dim() else x.reshape(flat)
         moved = split if order == sorted(order) else split.permute(order)
-        lead = [flat[i] for i in self.batch]
-        rest = [flat[i] for i in order[len(lead) + 1 :]]
-        plain = len(lead) == 1 and len(rest) == 1
-        y = function(moved if plain else moved.reshape(_product(lead), flat[self.token], _product(rest)))
+        return moved if self._plain else moved.reshape(_product(self._lead), flat[self.token], _product(self._rest))
+
+    def apply(self, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """``function`` on ``(batch, tokens, rest)``, which may change the number of tokens; the rest put back."""
+        flat, order = self.flat, self.order
+        y = function(self.view(x))
         tokens = y.shape[1]
-        y = y if plain else y.reshape(*lead, tokens, *rest)
+        y = y if self._plain else y.reshape(*self._lead, tokens, *self._rest)
         back = y if order == sorted(order) else y.permute([order.index(i) for i in range(len(order))])
         return back if len(flat) == x.dim() else back.reshape(self._shape(tokens))
 
@@ -89,7 +103,7 @@ def arrange(
         tokens: the current number of tokens at ``where``.
 
     Raises:
-        Unplaceable: some of ``batch`` is not there.
+        UnplaceableError: some of ``batch`` is not there.
     """
     groups: list[tuple[Size, ...]] = []
     batch_ids, found, token, at, count = factors.ids(batch), {}, -1, (-1, -1), 0
@@ -106,7 +120,7 @@ def arrange(
         groups.append(tuple(subs) or (1,))
         count += len(groups[-1])
     if set(found) != set(batch_ids):
-        raise Unplaceable
+        raise UnplaceableError("it does not have all batch axes")
     return Arrangement(tuple(groups), tuple(found[i] for i in batch_ids), token, at)
 
 
@@ -135,23 +149,27 @@ def has_batch(axes: Axes, batch: Axis) -> bool:
     return set(factors.ids(batch)) <= present
 
 
-def give_batch(x: Tensor, axes: Axes, consumer: Axes, batch: Axis, size: Size) -> tuple[Tensor, Axes]:
-    """A tensor without batch axes, aligned with its consumer and expanded to the consumer's batch axis.
+def give_batch(
+    x: Tensor, axes: Axes, consumer: Axes, batch: Axis, measure: Callable[[Axis], Size]
+) -> tuple[Tensor, Axes]:
+    """A tensor without batch axes, aligned with its consumer and expanded to the consumer's axis with the batch.
 
     Raises:
-        Unplaceable: the consumer folds its batch into another axis, or the tensor has entries there.
+        UnplaceableError: the consumer has no such axis, or the tensor has entries there, or other axes do not match.
     """
     missing = len(consumer) - len(axes)
-    places = [i for i, axis in enumerate(consumer) if factors.ids(axis) == factors.ids(batch)]
+    wanted = set(factors.ids(batch))
+    places = [i for i, axis in enumerate(consumer) if wanted <= set(factors.ids(axis))]
     if missing < 0 or not places:
-        raise Unplaceable
+        raise UnplaceableError("what it is used with has no axis with the batch")
     place = places[0]
     aligned: list[Axis] = [()] * missing + list(axes)
-    if aligned[place]:
-        raise Unplaceable
+    if any(a and (i == place or factors.ids(a) != factors.ids(consumer[i])) for i, a in enumerate(aligned)):
+        raise UnplaceableError("its axes are not those of what it is used with")
     shape: list[Size] = [1] * missing + list(x.shape)
+    size = measure(consumer[place])
     wide = x.reshape(shape).expand([size if i == place else -1 for i in range(len(shape))])
-    aligned[place] = batch
+    aligned[place] = consumer[place]
     return wide, tuple(aligned)
 
 
@@ -159,20 +177,25 @@ def spread(weights: Tensor, axes: Axes, where: Occurrence, batch: Axis) -> Tenso
     """``(batch, tokens)`` weights shaped to broadcast against a tensor: batch and tokens must be axes of their own.
 
     Raises:
-        Unplaceable: one of them is folded into another axis.
+        UnplaceableError: one of them is folded into another axis.
     """
     token = where.axis
     if where.stop - where.start != len(axes[token]):
-        raise Unplaceable
+        raise UnplaceableError("its tokens share an axis with something else")
     if not batch:
         return weights.reshape([weights.shape[1] if i == token else 1 for i in range(len(axes))])
     places = [i for i, axis in enumerate(axes) if factors.ids(axis) == factors.ids(batch)]
     if not places:
-        raise Unplaceable
-    shape: list[Size] = [1] * len(axes)
+        raise UnplaceableError("its batch shares an axis with something else")
+    shape = [1] * len(axes)
     shape[places[0]], shape[token] = weights.shape
     ordered = weights if places[0] < token else weights.transpose(0, 1)
     return ordered.reshape(shape)
 
 
-__all__ = ["Arrangement", "Size", "Unplaceable", "arrange", "give_batch", "has_batch", "spread"]
+def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """``x`` in ``dtype``; nothing is traced where it has it already."""
+    return x if x.dtype == dtype else x.to(dtype)
+
+
+__all__ = ["Arrangement", "Size", "UnplaceableError", "arrange", "cast", "give_batch", "has_batch", "spread"]

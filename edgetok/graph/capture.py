@@ -15,7 +15,7 @@ from torch.export import Dim, ExportedProgram
 
 from edgetok.errors import CaptureFailed
 from edgetok.graph.normalise import normalise
-from edgetok.graph.program import Program, TensorSpec
+from edgetok.graph.program import Program, TensorSpec, tensor_outputs
 
 if TYPE_CHECKING:
     from edgetok.model import Component
@@ -28,9 +28,11 @@ def capture(component: Component) -> Program:
     """Capture a component as a normalised program.
 
     Dynamic axes that the model does not support are fixed at the example's size (``Program.notes`` says so).
+    Outputs are the tensors of whatever ``forward`` returns, however nested; ``None`` and numbers are left out.
 
     Raises:
-        CaptureFailed: ``torch.export`` cannot capture the model; the error names the place in the model's code.
+        CaptureFailed: ``torch.export`` cannot capture the model (the error names the place in the model's code), or
+            what it captures has side effects or control flow.
     """
     notes: tuple[str, ...] = ()
     dynamic = component.dynamic
@@ -45,7 +47,24 @@ def capture(component: Component) -> Program:
             exported = _export(component, dynamic)
         except Exception as second:
             raise _failure(component, second) from second
+    _require_functional(component, exported)
     return normalise(_program(component, exported, dynamic, notes))
+
+
+def _require_functional(component: Component, exported: ExportedProgram) -> None:
+    """Refuse what no rewritten program could keep."""
+    signature = exported.graph_signature
+    changed = sorted({*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()})
+    called = [node.name for node in exported.graph.nodes if node.op == "get_attr"]
+    if not changed and not called:
+        return
+    raise CaptureFailed(
+        f"{component.name!r} ({type(component.module).__name__}) is not a function of its inputs alone.",
+        why=f"its forward changes {', '.join(changed)} in place"
+        if changed
+        else f"it branches or loops in the graph ({', '.join(called)})",
+        hint="Call eval(), and pass a module whose forward only computes: no updated buffers, no torch.cond.",
+    )
 
 
 def _export(component: Component, dynamic: Mapping[str, Mapping[int, str]]) -> ExportedProgram:
@@ -53,7 +72,8 @@ def _export(component: Component, dynamic: Mapping[str, Mapping[int, str]]) -> E
         exported = torch.export.export(
             component.module, (), dict(component.inputs), dynamic_shapes=dynamic_shapes(component.inputs, dynamic)
         )
-        return exported.run_decompositions({})
+        functional: ExportedProgram = exported.run_decompositions({})
+        return functional
 
 
 def dynamic_shapes(
@@ -89,15 +109,24 @@ def _spec(name: str, tensor: torch.Tensor, dynamic: Mapping[int, str]) -> Tensor
 
 
 def _output_names(exported: ExportedProgram) -> list[str]:
+    """A name for every tensor returned: its path in what ``forward`` returns, or its place."""
     spec = exported.call_spec.out_spec
     paths, _ = torch.utils._pytree.tree_flatten_with_path(spec.unflatten([0] * spec.num_leaves))
-    names = [torch.utils._pytree.keystr(path).strip("[]'.\"").replace("']['", ".") for path, _ in paths]
+    names = [".".join(map(_step, path)) for path, _ in paths]
+    returned = exported.graph.output_node().args[0]
+    kept = set(tensor_outputs(exported))
+    names = [name for name, node in zip(names, returned, strict=True) if node in kept]
     return [name if name and not name.isdigit() else f"output_{i}" for i, name in enumerate(names)]
+
+
+def _step(key: Any) -> str:
+    """One step of the way into nested outputs: a dict's key, a field's name or a place in a sequence."""
+    return str(next(getattr(key, name) for name in ("key", "name", "idx") if hasattr(key, name)))
 
 
 def output_specs(exported: ExportedProgram, names: list[str]) -> tuple[TensorSpec, ...]:
     """Names, sizes and dtypes of the tensors a program returns; symbolic sizes are called ``batch``."""
-    values = [node.meta["val"] for node in exported.graph.output_node().args[0]]  # type: ignore[union-attr, attr-defined]
+    values = [node.meta["val"] for node in tensor_outputs(exported)]
     return tuple(
         TensorSpec(
             name,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import fx
 
-from edgetok.graph.labels import op_name
+from edgetok.graph.nodes import names, op_name
 
-_SIZE_OPS = ("sym_size", "sym_numel", "sym_stride", "empty_like", "zeros_like", "ones_like", "new_ones", "new_zeros")
+_SIZE_OPS = names(
+    """sym_size sym_numel sym_stride empty_like zeros_like ones_like full_like rand_like randn_like
+    new_empty new_zeros new_ones new_full"""
+)
+"""Operations that read the size of their operand and not its values."""
 
 
 def data_inputs(graph: fx.Graph, users: Iterable[str]) -> dict[fx.Node, frozenset[str]]:
@@ -48,8 +52,8 @@ def feature_nodes(graph: fx.Graph, data: Mapping[fx.Node, frozenset[str]]) -> se
     return features
 
 
-class NotEvaluable(Exception):
-    """A sub-graph needs a value that is not at hand, e.g. a fake weight."""
+class NotEvaluableError(Exception):
+    """A sub-graph needs a value that is not at hand, e.g. a fake buffer."""
 
 
 def evaluate(node: fx.Node, known: Mapping[str, Any]) -> Any:
@@ -64,15 +68,16 @@ def evaluate(node: fx.Node, known: Mapping[str, Any]) -> Any:
     return value(node)
 
 
-def _run(node: fx.Node, known: Mapping[str, Any], value: Any) -> Any:
+def _run(node: fx.Node, known: Mapping[str, Any], value: Callable[[fx.Node], Any]) -> Any:
     if node.op == "placeholder":
         found = known.get(node.name)
         if found is None or isinstance(found, torch._subclasses.FakeTensor):
-            raise NotEvaluable(node.name)
+            raise NotEvaluableError(node.name)
         return found
-    if node.op != "call_function":
-        raise NotEvaluable(node.name)
-    args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), value)  # type: ignore[misc]
+    if not callable(node.target):
+        raise NotEvaluableError(node.name)
+    args: Any = fx.map_arg(node.args, value)
     if node.target is operator.getitem:
         return args[0][args[1]]
-    return node.target(*args, **kwargs)  # type: ignore[operator]
+    kwargs: Any = fx.map_arg(dict(node.kwargs), value)
+    return node.target(*args, **kwargs)

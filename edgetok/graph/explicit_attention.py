@@ -8,18 +8,20 @@ from typing import Any
 import torch
 from torch import fx
 
-from edgetok.graph.labels import op_name
+from edgetok.graph.masks import BLOCKED
+from edgetok.graph.nodes import argument, op_name, operand, positive
 
 aten = torch.ops.aten
 
 
 @dataclass
 class _Scores:
-    """How the softmax's input was made: ``a @ b * scale + mask``."""
+    """How the softmax's input was made: ``a @ b * scale + mask``, or with ``blocked`` entries filled."""
 
     product: fx.Node
     scale: float
     mask: fx.Node | None
+    blocked: fx.Node | None
 
 
 def fuse_attention(graph: fx.Graph) -> None:
@@ -30,7 +32,8 @@ def fuse_attention(graph: fx.Graph) -> None:
 
 
 def _over_last(node: fx.Node) -> bool:
-    return int(node.args[1]) % node.meta["val"].dim() == node.meta["val"].dim() - 1  # type: ignore[call-overload, no-any-return]
+    rank: int = node.meta["val"].dim()
+    return positive(argument(node, 1, "dim"), rank) == rank - 1
 
 
 def _fuse(graph: fx.Graph, softmax: fx.Node) -> None:
@@ -38,36 +41,49 @@ def _fuse(graph: fx.Graph, softmax: fx.Node) -> None:
     if out is None or op_name(out) not in ("matmul", "bmm") or out.args[0] is not softmax:
         return
     scores = _trace(softmax.args[0])
-    if scores is None or not isinstance(out.args[1], fx.Node):
+    if scores is None or not _is_plain(scores.product, softmax, out):
         return
-    query, transposed = scores.product.args[:2]
+    query, transposed = operand(scores.product, 0), operand(scores.product, 1)
     with graph.inserting_before(out):
-        key = graph.call_function(aten.transpose.int, (transposed, -2, -1))
-        key.meta["val"] = transposed.meta["val"].transpose(-2, -1)  # type: ignore[union-attr]
         kwargs: dict[str, Any] = {"scale": scores.scale}
-        if scores.mask is not None:
-            kwargs["attn_mask"] = scores.mask
-        fused = graph.call_function(aten.scaled_dot_product_attention.default, (query, key, out.args[1]), kwargs)
+        mask = scores.mask if scores.blocked is None else _call(graph, aten.logical_not.default, scores.blocked)
+        if mask is not None:
+            kwargs["attn_mask"] = mask
+        key = _call(graph, aten.transpose.int, transposed, -2, -1)
+        args = (query, key, operand(out, 1))
+        fused = graph.call_function(aten.scaled_dot_product_attention.default, args, kwargs)
         fused.meta.update(out.meta)
     out.replace_all_uses_with(fused)
     graph.eliminate_dead_code()
 
 
+def _call(graph: fx.Graph, target: torch._ops.OpOverload[Any, Any], source: fx.Node, *rest: int) -> fx.Node:
+    node = graph.call_function(target, (source, *rest))
+    node.meta["val"] = target(source.meta["val"], *rest)
+    return node
+
+
 def _trace(value: Any) -> _Scores | None:
-    """Walk back from the softmax through scalings and one added mask to the matrix product."""
-    scale, mask, node = 1.0, None, value
+    """Walk back from the softmax through scalings and one mask, added or filled in, to the matrix product."""
+    scale, mask, blocked, node = 1.0, None, None, value  # type: float, Any, Any, Any
     while isinstance(node, fx.Node) and len(node.users) == 1:
         name, args = op_name(node), node.args
         if name in ("matmul", "bmm"):
-            return _Scores(node, scale, mask) if _floating_rank(node, mask) else None
-        if name in ("mul", "div") and isinstance(args[1], (int, float)):
+            return _Scores(node, scale, mask, blocked) if _suits(node, mask, blocked) else None
+        if name in ("mul", "div") and isinstance(args[1], (int, float)) and args[1] > 0 and not node.kwargs:
             scale = scale * args[1] if name == "mul" else scale / args[1]
             node = args[0]
-        elif name == "add" and mask is None and scale == 1.0 and not node.kwargs.get("alpha"):
+        elif name == "add" and mask is blocked is None and scale == 1.0 and not node.kwargs.get("alpha"):
             node, mask = _product_first(args)
+        elif name == "masked_fill" and mask is blocked is None and _blocks(args[2], scale):
+            node, blocked = args[:2]
         else:
             return None
     return None
+
+
+def _blocks(fill: object, scale: float) -> bool:
+    return isinstance(fill, (int, float)) and fill * scale <= BLOCKED
 
 
 def _product_first(args: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -80,5 +96,21 @@ def _leads_to_product(node: Any) -> bool:
     return isinstance(node, fx.Node) and op_name(node) in ("matmul", "bmm")
 
 
-def _floating_rank(product: fx.Node, mask: fx.Node | None) -> bool:
-    return product.meta["val"].dim() in (3, 4) and (mask is None or mask.meta["val"].is_floating_point())
+def _suits(product: fx.Node, mask: Any, blocked: Any) -> bool:
+    """Whether the scores are matrices, and their mask is one that the fused operation takes."""
+    given = [n for n in (mask, blocked) if n is not None]
+    if product.meta["val"].dim() not in (3, 4) or not all(isinstance(n, fx.Node) for n in given):
+        return False
+    return mask is None or mask.meta["val"].dtype == product.meta["val"].dtype
+
+
+def _is_plain(product: fx.Node, softmax: fx.Node, out: fx.Node) -> bool:
+    """Whether no operand is broadcast and no precision changes on the way."""
+    scores, probabilities = product.meta["val"], softmax.meta["val"]
+    inputs = [operand(product, 0), operand(product, 1), operand(out, 1)]
+    same_lead = all(_sizes(n)[:-2] == _sizes(product)[:-2] for n in inputs)
+    return same_lead and _sizes(softmax) == _sizes(product) and scores.dtype == probabilities.dtype
+
+
+def _sizes(node: fx.Node) -> list[str]:
+    return [str(n) for n in node.meta["val"].shape]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 _ids = itertools.count()
 
 
-class Conflict(Exception):
+class ConflictError(Exception):
     """Two axes that an operation equates cannot be equal, or an axis does not divide as a reshape wants."""
 
 
@@ -66,8 +66,8 @@ def ids(axis: Iterable[Factor]) -> tuple[int, ...]:
 
 def refine(factor: Factor, first: int) -> tuple[Factor, Factor]:
     """Split a factor into ``first * rest``."""
-    if factor.size % first or factor.segments is not None:
-        raise Conflict(f"{factor} does not divide into {first} x {factor.size / first:g}")
+    if not first or factor.size % first or factor.segments is not None:
+        raise ConflictError(f"{factor} does not divide into {first} x the rest")
     left = Factor(first, factor.origin, set(factor.tags))
     right = Factor(factor.size // first, factor.origin, set(factor.tags))
     factor.parts = (left, right)
@@ -90,7 +90,7 @@ def unify(a: Iterable[Factor], b: Iterable[Factor]) -> None:
             right = [*refine(y, x.size), *right]
             left = [x, *left]
     if left or right:
-        raise Conflict(f"sizes differ by {size(left)} to {size(right)}")
+        raise ConflictError(f"sizes differ by {size(left)} to {size(right)}")
 
 
 def link(x: Factor, y: Factor) -> None:
@@ -102,6 +102,8 @@ def link(x: Factor, y: Factor) -> None:
             cut(x, offset)
         for offset in boundaries(x):
             cut(y, offset)
+        if boundaries(x) != boundaries(y):
+            raise ConflictError(f"the segments of {x} and {y} overlap")
         for p, q in zip(leaves((x,)), leaves((y,)), strict=True):
             unify(p, q)
     x.tags |= y.tags
@@ -135,7 +137,7 @@ def cut(factor: Factor, offset: int) -> None:
         inner = resolve(segment)
         if start < offset < start + size(inner):
             if len(inner) != 1:
-                raise Conflict(f"a cut at {offset} falls inside the product {inner}")
+                raise ConflictError(f"a cut at {offset} falls inside the product {inner}")
             cut(inner[0], offset - start)
         start += size(inner)
 
@@ -149,7 +151,7 @@ def regroup(axes: Sequence[Axis], sizes: Sequence[int]) -> list[Axis]:
         have = 1
         while have < wanted:
             if not queue or wanted % have:
-                raise Conflict(f"axes {axes} do not regroup to {tuple(sizes)}")
+                raise ConflictError(f"axes {axes} do not regroup to {tuple(sizes)}")
             factor, need = queue.pop(0), wanted // have
             if need % factor.size == 0:
                 group.append(factor)
@@ -157,7 +159,7 @@ def regroup(axes: Sequence[Axis], sizes: Sequence[int]) -> list[Axis]:
                 continue
             common = math.gcd(need, factor.size)
             if common == 1:
-                raise Conflict(f"{factor} does not divide by {need}")
+                raise ConflictError(f"{factor} does not divide by {need}")
             queue = [*refine(factor, common), *queue]
         out.append(tuple(group))
     return out

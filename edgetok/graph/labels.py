@@ -10,13 +10,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import fx
 
 from edgetok.graph import factors
-from edgetok.graph.factors import Axis, Conflict, Factor
+from edgetok.graph.factors import Axis, ConflictError, Factor
+from edgetok.graph.nodes import op_name, operand, tensors
 from edgetok.graph.symbols import Symbols
 
 if TYPE_CHECKING:
@@ -39,23 +40,6 @@ def rule(*ops: str) -> Callable[[Rule], Rule]:
         return function
 
     return register
-
-
-def op_name(node: fx.Node) -> str:
-    """``"linear"`` for ``aten.linear.default``, ``"edgetok::reduce"`` for ops of other namespaces."""
-    target = node.target
-    if isinstance(target, torch._ops.OpOverload):
-        namespace, name = target._schema.name.split("::")
-        return name if namespace == "aten" else f"{namespace}::{name}"
-    return getattr(target, "__name__", str(target))
-
-
-def tensors(node: fx.Node) -> list[torch.Tensor]:
-    """The fake value(s) of a node that are tensors."""
-    value = node.meta.get("val")
-    if isinstance(value, torch.Tensor):
-        return [value]
-    return [v for v in value if isinstance(v, torch.Tensor)] if isinstance(value, (list, tuple)) else []
 
 
 @dataclass
@@ -183,27 +167,31 @@ class Labeller:
         if node.op in ("placeholder", "get_attr"):
             self.labels.table[node] = self.placeholder(node)
         elif node.target is operator.getitem:
-            self.labels.table[node] = self.labels.outputs(_node(node.args[0]))[int(node.args[1])]  # type: ignore[call-overload]
+            self.labels.table[node] = self.labels.outputs(operand(node))[node.args[1]]  # type: ignore[index]
         else:
             self.labels.table[node] = self._by_rule(node, values)
 
     def _by_rule(self, node: fx.Node, values: list[torch.Tensor]) -> Axes | list[Axes]:
+        sizes = [self.labels.symbols.sizes(v.shape) for v in values]
         function = _RULES.get(op_name(node))
         if function is None:
             self.labels.unknown[node] = op_name(node)
         else:
             try:
-                return function(self, node)
-            except Conflict as conflict:
+                found = function(self, node)
+                _require_sizes(found if isinstance(found, list) else [found], sizes)
+                return found
+            except ConflictError as conflict:
                 self.labels.conflicts[node] = str(conflict)
-        sizes = [self.labels.symbols.sizes(v.shape) for v in values]
         axes = [self.fresh(s, node.name) for s in sizes]
         return axes[0] if isinstance(node.meta["val"], torch.Tensor) else axes
 
 
-def _node(arg: Any) -> fx.Node:
-    assert isinstance(arg, fx.Node)
-    return arg
+def _require_sizes(found: Sequence[Axes], sizes: Sequence[tuple[int, ...]]) -> None:
+    """Axes must have the sizes that the trace shows: a rule that is mistaken about an operation must not spread."""
+    labelled = [tuple(factors.size(axis) for axis in axes) for axes in found]
+    if labelled != list(sizes):
+        raise ConflictError(f"its labels have sizes {labelled}, its values {list(sizes)}")
 
 
 def label(graph: fx.Graph, dynamic: Mapping[str, Mapping[int, str]]) -> Labels:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
-from edgetok.graph.dependence import NotEvaluable, evaluate
+from edgetok.graph.dependence import NotEvaluableError, evaluate
 
 Kind = Literal["none", "padding", "causal", "local", "bias", "pattern", "unknown"]
 
-_BLOCKED = -5e3
+BLOCKED = -5e3
 """Additive masks block with -1e4, -1e9, finfo.min or -inf; learned biases stay far above."""
 
 
@@ -33,32 +33,52 @@ class Mask:
     additive: bool = False
 
 
-def understand(mask: fx.Node | None, data: frozenset[str], constants: Mapping[str, Any], users: Mapping[str, Tensor]) -> Mask:
+def understand(
+    mask: fx.Node | None, rank: int, data: frozenset[str], constants: Mapping[str, Any], users: Mapping[str, Tensor]
+) -> Mask:
     """Classify the mask operand of an attention.
 
     Args:
         mask: the operand, or ``None``.
+        rank: the number of axes of the attention scores.
         data: user inputs it depends on.
-        constants: real values of parameters, buffers and constants, by placeholder name.
+        constants: values of parameters, buffers and constants, by placeholder name. Fake parameters are biases not
+            read yet: they count as zero.
         users: a real example tensor for every user input (only its shape and dtype matter).
     """
     if mask is None:
         return Mask("none")
+    learned = {name for name, value in constants.items() if _is_unread(value)} & _placeholders_of(mask)
+    known = {**constants, **{name: torch.zeros(constants[name].shape) for name in learned}, **users}
     try:
-        if not data:
-            return _fixed(evaluate(mask, {**constants, **users}))
-        return _from_input(mask, data, constants, users)
-    except (NotEvaluable, RuntimeError, TypeError, IndexError):
-        return Mask("bias", additive=True) if not data else Mask("unknown")
+        found = _from_input(mask, rank, data, known) if data else _fixed(evaluate(mask, known))
+    except (NotEvaluableError, RuntimeError, TypeError, IndexError):
+        return Mask("unknown")
+    if not learned:
+        return found
+    return replace(found, kind="bias" if found.kind == "none" else found.kind, additive=True)
+
+
+def _is_unread(value: object) -> bool:
+    return isinstance(value, nn.Parameter) and isinstance(value, torch._subclasses.FakeTensor)
+
+
+def _placeholders_of(node: fx.Node) -> set[str]:
+    seen, stack = {node}, [node]
+    while stack:
+        new = [a for a in stack.pop().all_input_nodes if a not in seen]
+        seen.update(new)
+        stack += new
+    return {n.name for n in seen if n.op == "placeholder"}
 
 
 def allowed(value: Tensor) -> Tensor:
     """Which scores a mask leaves in play, as bool."""
-    return value if value.dtype == torch.bool else value > _BLOCKED
+    return value if value.dtype == torch.bool else value > BLOCKED
 
 
 def _adds(value: Tensor) -> bool:
-    return value.dtype != torch.bool and bool((value[value > _BLOCKED] != 0).any())
+    return value.dtype != torch.bool and bool((value[value > BLOCKED] != 0).any())
 
 
 def _fixed(value: Tensor) -> Mask:
@@ -66,9 +86,10 @@ def _fixed(value: Tensor) -> Mask:
     additive = _adds(value)
     if bool(open_.all()):
         return Mask("bias", additive=True) if additive else Mask("none")
-    rows, columns = value.shape[-2:]
-    pattern = open_.reshape(-1, rows, columns)
-    if not bool((pattern == pattern[:1]).all()) or rows != columns:
+    if value.dim() < 2 or value.shape[-2] != value.shape[-1]:
+        return Mask("pattern", additive=additive)
+    pattern = open_.reshape(-1, *value.shape[-2:])
+    if not bool((pattern == pattern[:1]).all()):
         return Mask("pattern", additive=additive)
     return Mask(_shape_of(pattern[0]), additive=additive)
 
@@ -83,23 +104,25 @@ def _shape_of(pattern: Tensor) -> Kind:
     return "local" if bool((pattern == (distance <= reach)).all()) else "pattern"
 
 
-def _from_input(mask: fx.Node, data: frozenset[str], constants: Mapping[str, Any], users: Mapping[str, Tensor]) -> Mask:
-    if len(data) != 1:
+def _from_input(mask: fx.Node, rank: int, data: frozenset[str], known: Mapping[str, Any]) -> Mask:
+    """A mask made from one user input ``(batch, keys)``: padding, where non-zero entries and no others open."""
+    source = next(iter(data))
+    if len(data) != 1 or known[source].dim() != 2:
         return Mask("unknown")
-    (source,) = data
-    example = users[source]
-    if example.dim() != 2:
-        return Mask("unknown")
-    everything = evaluate(mask, {**constants, **users, source: torch.ones_like(example)})
+    everything = evaluate(mask, {**known, source: torch.ones_like(known[source])})
     base = _fixed(everything)
     if base.kind not in ("none", "bias"):
         return Mask(base.kind if base.kind in ("causal", "local") else "unknown", source, base.additive)
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(3):
-        real = torch.randint(0, 2, example.shape, generator=generator)
-        got = allowed(evaluate(mask, {**constants, **users, source: real.to(example.dtype)}))
-        keys = real.bool()
-        want = keys.reshape(keys.shape[0], *[1] * (got.dim() - 2), keys.shape[1])
-        if got.shape[0] not in (1, keys.shape[0]) or not bool((got == want.expand(torch.broadcast_shapes(got.shape, want.shape))).all()):
+    for marks in _samples(known[source]):
+        got = allowed(evaluate(mask, {**known, source: marks}))
+        want = marks.bool().reshape(marks.shape[0], *[1] * (rank - 2), marks.shape[1])
+        if got.dim() != rank or got.shape[0] != marks.shape[0] or not bool((got == want).all()):
             return Mask("unknown", source)
     return Mask("padding", source, base.additive)
+
+
+def _samples(example: Tensor) -> list[Tensor]:
+    """Different markings of real tokens, where integers allow also by other numbers than 1."""
+    generator = torch.Generator().manual_seed(0)
+    highest = [2, 2, 2 if example.dtype == torch.bool else 3]
+    return [torch.randint(0, n, example.shape, generator=generator).to(example.dtype) for n in highest]

@@ -56,7 +56,13 @@ class Program:
     @property
     def graph(self) -> fx.Graph:
         """The graph of ``exported``."""
-        return self.exported.graph
+        graph: fx.Graph = self.exported.graph
+        return graph
+
+    @property
+    def results(self) -> list[fx.Node]:
+        """The nodes of ``outputs``; what else the module returned (``None``, numbers) is not among them."""
+        return tensor_outputs(self.exported)
 
     @cached_property
     def placeholders(self) -> dict[str, str]:
@@ -78,3 +84,12 @@ class Program:
         other = replace(self, exported=exported)
         other.__dict__["labels"] = self.labels
         return other
+
+
+def tensor_outputs(exported: ExportedProgram) -> list[fx.Node]:
+    """The nodes a program returns that are tensors."""
+    import torch
+    from torch import fx
+
+    returned = [a for a in exported.graph.output_node().args[0] if isinstance(a, fx.Node)]
+    return [node for node in returned if isinstance(node.meta.get("val"), torch.Tensor)]

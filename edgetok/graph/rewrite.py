@@ -11,7 +11,8 @@ from torch.fx import traceback as fx_traceback
 
 from edgetok.errors import EdgetokError, RepairFailed
 from edgetok.graph.capture import dynamic_shapes, output_specs, quiet
-from edgetok.graph.retrace import Retrace, Retraced, Step
+from edgetok.graph.retrace import Retrace, Step
+from edgetok.graph.retraced import Retraced
 
 if TYPE_CHECKING:
     from edgetok.graph.program import Program
@@ -36,13 +37,13 @@ def rewrite(
         RepairFailed: the rewritten program cannot be traced.
         PluginFailed: a plugin raised, or did not do what its plan said.
     """
-    example = dict(program.example if example is None else example)
+    given = program.example if example is None else example
+    example = {spec.name: given[spec.name] for spec in program.inputs}
     dynamic = program.dynamic if dynamic is None else dynamic
     module = Retraced(Retrace(program, steps))
     try:
         with quiet(), fx_traceback.preserve_node_meta():
-            shapes = dynamic_shapes(example, dynamic)
-            exported = torch.export.export(module, (), example, dynamic_shapes=shapes)
+            exported = torch.export.export(module, (), example, dynamic_shapes=dynamic_shapes(example, dynamic))
     except EdgetokError:
         raise
     except Exception as error:
@@ -51,18 +52,19 @@ def rewrite(
             why=f"{type(error).__name__}: {str(error).splitlines()[0][:400] if str(error) else ''}",
             hint="Please report this with the model's architecture; a label or repair rule is missing.",
         ) from error
-    specs = tuple(
-        replace(spec, shape=tuple(dynamic.get(spec.name, {}).get(i, int(n)) for i, n in enumerate(example[spec.name].shape)))
-        for spec in program.inputs
-    )
+    shapes = [_shape(example[spec.name], dynamic.get(spec.name, {})) for spec in program.inputs]
     return replace(
         program,
         exported=exported,
-        inputs=specs,
+        inputs=tuple(replace(spec, shape=s) for spec, s in zip(program.inputs, shapes, strict=True)),
         outputs=output_specs(exported, [o.name for o in program.outputs]),
         example=example,
         dynamic=dict(dynamic),
     )
+
+
+def _shape(tensor: torch.Tensor, dynamic: Mapping[int, str]) -> tuple[int | str, ...]:
+    return tuple(dynamic.get(axis, int(n)) for axis, n in enumerate(tensor.shape))
 
 
 def run_rewritten(program: Program, steps: Sequence[Step], inputs: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
@@ -79,8 +81,14 @@ def run_rewritten(program: Program, steps: Sequence[Step], inputs: Mapping[str, 
 
 def static_batch(program: Program, batch: int, steps: Sequence[Step] = ()) -> Program:
     """The program for one batch size: the same walk over the same graph, with plain numbers."""
-    example = {
-        name: tensor[:1].repeat(batch, *[1] * (tensor.dim() - 1)) if 0 in program.dynamic.get(name, {}) else tensor
-        for name, tensor in program.example.items()
-    }
+    example = {name: _resized(x, program.dynamic.get(name, {}), batch) for name, x in program.example.items()}
     return rewrite(program, steps, example=example, dynamic={})
+
+
+def _resized(tensor: torch.Tensor, dynamic: Mapping[int, str], batch: int) -> torch.Tensor:
+    """An example with its first sample ``batch`` times along every batch axis."""
+    for axis, symbol in dynamic.items():
+        if symbol == "batch":
+            first = tensor.narrow(axis, 0, 1)
+            tensor = first.repeat([batch if i == axis else 1 for i in range(tensor.dim())])
+    return tensor

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from edgetok.graph.arrange import cast
+from edgetok.graph.state import score_of
+
 if TYPE_CHECKING:
     from edgetok.graph.site import Site
 
@@ -54,14 +57,32 @@ class Signals:
         """``(B, H, N, d)`` the values of the site's attention."""
         return self._heads("value")
 
-    def attention_row(self, token: int = 0) -> Tensor:
-        """``(B, N)`` the attention that one token pays to all, averaged over heads: one row, not N x N."""
-        query, key = self.queries_per_head[:, :, token : token + 1], self.keys_per_head
-        scores = (query @ key.transpose(-2, -1)) * key.shape[-1] ** -0.5
+    def attention_row(self, token: int | None = 0) -> Tensor:
+        """``(B, N)`` the attention that one token pays to all, averaged over heads: one row, not N x N.
+
+        ``None`` stands for the mean query of all real tokens: what the sequence as a whole attends to. Biases of the
+        model's own, such as relative positions, are left out.
+        """
+        query = self._mean_query if token is None else self.queries_per_head[:, :, token : token + 1]
+        key = self.keys_per_head
+        if key.shape[1] != query.shape[1]:
+            key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
+        scores = (query @ key.transpose(-2, -1)) * self._scale(key.shape[-1])
         if self.sizes is not None:
-            weights = self.sizes if not self.padded else self.sizes.clamp_min(1e-6)
-            scores = scores + weights.log()[:, None, None]
-        return scores.softmax(-1).mean(1).squeeze(1)
+            scores = scores + cast(score_of(self.sizes, padded=self.padded), scores.dtype)[:, None, None]
+        row: Tensor = scores.softmax(-1).mean(1).squeeze(1)
+        return row
+
+    def _scale(self, head_size: int) -> float:
+        given = self.site.node.kwargs.get("scale")
+        return given if isinstance(given, (int, float)) else head_size**-0.5
+
+    @property
+    def _mean_query(self) -> Tensor:
+        if self.sizes is None:
+            return self.queries_per_head.mean(2, keepdim=True)
+        weights = self.sizes / self.sizes.sum(1, keepdim=True).clamp_min(1.0)
+        return weights[:, None, None] @ self.queries_per_head
 
     @property
     def grid(self) -> tuple[int, int] | None:

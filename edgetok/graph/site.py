@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from torch import fx
 
-from edgetok.graph import factors
+from edgetok.graph import factors, obstacles
 from edgetok.graph.dependence import data_inputs, feature_nodes
-from edgetok.graph.factors import Axis
-from edgetok.graph.labels import Labels, op_name
+from edgetok.graph.factors import Axis, Factor
+from edgetok.graph.labels import Labels
 from edgetok.graph.masks import Mask
+from edgetok.graph.nodes import op_name
 from edgetok.graph.normalise import understand_masks
 from edgetok.graph.program import Program
 from edgetok.graph.space import Space
@@ -64,7 +64,14 @@ def find_sites(program: Program) -> list[Site]:
     finder = _Finder(program)
     spaces = finder.spaces()
     sites = [finder.site(node, space, spaces) for node, space in spaces.items()]
-    return [_with_later_obstacles(site, sites) for site in sites]
+    return [_with_obstacles_of_others(site, sites) for site in sites]
+
+
+def _with_obstacles_of_others(site: Site, sites: list[Site]) -> Site:
+    if site.obstacle is not None:
+        return site
+    own = [other for other in sites if other.space is site.space]
+    return replace(site, obstacle=obstacles.of_others(site, own, _after(own[0].node)))
 
 
 def module_of(node: fx.Node) -> str:
@@ -127,13 +134,18 @@ class _Finder:
                 after.add(node)
                 others = [a for a in node.all_input_nodes if a not in after]
                 if op_name(node) == "add" and any(o in before and self.carries(o, space) for o in others):
-                    return node if self.carries(node, space) else None
+                    return node if self.is_sequence(node, space) else None
             node = node.next
         return None
 
     def carries(self, node: fx.Node, space: Space) -> bool:
         """Whether a value carries the space on the features of tokens."""
         return node in self.features and self.labels.has(node) and space.carried_by(self.labels.axes(node))
+
+    def is_sequence(self, node: fx.Node, space: Space) -> bool:
+        """Whether a value is the features of all tokens of the space, and of nothing else."""
+        found = space.occurrences(self.labels.axes(node)) if self.carries(node, space) else []
+        return [(o.first, o.last) for o in found] == [(0, len(space.segments))]
 
     def has_positions(self, space: Space, own: list[fx.Node]) -> bool:
         """Whether values that are about tokens, not of them, meet the tokens after the space's first attention."""
@@ -153,49 +165,12 @@ class _Finder:
             for a in node.all_input_nodes
         )
 
-    def obstacle(self, node: fx.Node, space: Space, anchor: fx.Node | None, lead: Iterable[factors.Factor]) -> str | None:
+    def obstacle(self, node: fx.Node, space: Space, anchor: fx.Node | None, lead: list[Factor]) -> str | None:
         """The first reason that stops the engine from following a reduction at this attention."""
-        symbols = self.labels.symbols
-        folded = [f for f in lead if "channel" not in f.tags and "batch" not in f.tags and not symbols.is_symbolic(f.size)]
-        if any(symbols.is_symbolic(f.size) for f in space.axis):
-            return "its number of tokens is symbolic; capture the model with a fixed number of tokens"
-        if folded:
-            names = ", ".join(str(f) for f in folded)
-            return f"its batch contains window or frame factors ({names}): one map per window would tear the grid apart"
-        mask = self.masks[node].kind
-        if mask in _MASK_OBSTACLES:
-            return _MASK_OBSTACLES[mask]
-        if anchor is None:
-            return "no residual add follows it that joins its result with its input"
-        return self._unfollowable(anchor, space)
-
-    def _unfollowable(self, anchor: fx.Node, space: Space) -> str | None:
-        for node in _after(anchor):
-            if not any(self.labels.has(a) and space.carried_by(self.labels.axes(a)) for a in node.all_input_nodes):
-                continue
-            if node in self.labels.unknown:
-                return f"no label rule for {self.labels.unknown[node]} ({node.name}), which touches its tokens later"
-            if op_name(node) in ("softmax", "_softmax") and space.carried_by(self.labels.axes(node)[-1:]):
-                return f"a softmax over its tokens ({node.name}) is not part of an attention the engine knows"
-        return None
-
-
-_MASK_OBSTACLES = {
-    "causal": "its mask is causal: a merged token would see the future of its first part (a causal decoder)",
-    "local": "its mask is a band: merged tokens have no single distance (local attention)",
-    "pattern": "its mask is a fixed pattern that tokens would leave when they merge",
-    "unknown": "its mask was not understood",
-}
-
-
-def _with_later_obstacles(site: Site, sites: list[Site]) -> Site:
-    """A reduction reaches all later sites of its space: their masks are obstacles too."""
-    if site.obstacle is not None:
-        return site
-    for other in sites:
-        if other.space is site.space and other.index > site.index and other.mask.kind in _MASK_OBSTACLES:
-            return replace(site, obstacle=f"a later attention ({other.name}) cannot follow: {_MASK_OBSTACLES[other.mask.kind]}")
-    return site
+        reason = obstacles.of_tokens(space, lead, self.labels) or obstacles.of_mask(self.masks[node])
+        if reason is None and anchor is None:
+            reason = "no residual add follows it that joins its result with its input"
+        return reason or obstacles.of_graph(_after(anchor), space, self.labels)
 
 
 def _grid(space: Space) -> tuple[int, int] | None:
@@ -213,12 +188,11 @@ def _ancestors(node: fx.Node) -> set[fx.Node]:
     return seen
 
 
-def _after(node: fx.Node) -> set[fx.Node]:
-    """All nodes that use a node, directly or not."""
-    seen, stack = set(), [node]
-    while stack:
-        for user in stack.pop().users:
-            if user not in seen and user.op != "output":
-                seen.add(user)
-                stack.append(user)
-    return seen
+def _after(node: fx.Node | None) -> dict[fx.Node, None]:
+    """All nodes that use a node, directly or not, in execution order."""
+    reached, out = {node}, {}  # type: set[fx.Node | None], dict[fx.Node, None]
+    for later in node.graph.nodes if node is not None else ():
+        if later.op != "output" and any(a in reached for a in later.all_input_nodes):
+            reached.add(later)
+            out[later] = None
+    return out

@@ -15,6 +15,14 @@ _HIDDEN = -3e4
 """Additive score of padding: finite, and far below any real score, in fp16 too."""
 
 
+def score_of(sizes: Tensor, *, padded: bool, proportional: bool = True) -> Tensor:
+    """``(batch, tokens)`` added to attention scores: the log of the sizes; padding (size 0) is hidden."""
+    if not padded:
+        return sizes.log()
+    score = sizes.clamp_min(1.0).log() if proportional else torch.zeros_like(sizes)
+    return torch.where(sizes > 0, score, _HIDDEN)
+
+
 @dataclass
 class Version:
     """One version of a space.
@@ -41,15 +49,28 @@ class Version:
 
 @dataclass
 class SpaceState:
-    """A space's versions so far, and values derived from them once."""
+    """A space's versions so far, and values derived from them once.
+
+    Attributes:
+        space: the token space.
+        batch: the factors its maps vary over.
+        padding: the user input that marks real tokens; empty where there is no padding.
+        proportional: whether attention weighs a token by the number of tokens it stands for.
+        versions: from the original tokens to the newest.
+    """
 
     space: Space
     batch: Axis
-    padded: bool
+    padding: str = ""
     proportional: bool = True
     versions: list[Version] = field(default_factory=list)
     _dest: dict[int, Tensor] = field(default_factory=dict)
     _bias: dict[int, Tensor] = field(default_factory=dict)
+
+    @property
+    def padded(self) -> bool:
+        """Whether weights can be 0."""
+        return bool(self.padding)
 
     @property
     def now(self) -> int:
@@ -92,10 +113,9 @@ class SpaceState:
         drops = keep + token_map.merged < before.tokens
         self.versions.append(Version(tuple(sizes), token_map, summed, residual, drops))
 
-    @property
-    def drops(self) -> bool:
-        """Whether any map so far drops tokens."""
-        return any(v.drops for v in self.versions)
+    def drops(self, version: int) -> bool:
+        """Whether any map up to ``version`` drops tokens."""
+        return any(v.drops for v in self.versions[: version + 1])
 
     def destinations(self, version: int) -> Tensor:
         """``(batch, original tokens)``: the token of ``version`` that stands for each original one."""
@@ -114,12 +134,5 @@ class SpaceState:
         if weights is None or not (self.proportional or self.padded):
             return None
         if version not in self._bias:
-            self._bias[version] = self._score(weights)
+            self._bias[version] = score_of(weights, padded=self.padded, proportional=self.proportional)
         return self._bias[version]
-
-    def _score(self, weights: Tensor) -> Tensor:
-        if not self.padded:
-            return weights.log()
-        real = weights > 0
-        score = weights.clamp_min(1.0).log() if self.proportional else torch.zeros_like(weights)
-        return torch.where(real, score, _HIDDEN)

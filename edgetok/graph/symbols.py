@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import sympy
+import sympy  # type: ignore[import-untyped]
 import torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FIRST_PRIME = 1_000_003
+FIRST_PRIME = 2**61 - 1
 """Far above any real axis, so that a symbol's prime divides a size only where the symbol does."""
 
 
@@ -37,6 +37,15 @@ class Symbols:
     def sizes(self, shape: Sequence[int | torch.SymInt]) -> tuple[int, ...]:
         """A shape as integers over primes."""
         return tuple(self.size(d) for d in shape)
+
+    def factor(self, n: int) -> tuple[int, list[int]]:
+        """A size as a plain number and the primes of the symbols it is a multiple of."""
+        primes: list[int] = []
+        for prime in self._primes.values():
+            while n and n % prime == 0:
+                n //= prime
+                primes.append(prime)
+        return n, primes
 
     def is_symbolic(self, n: int) -> bool:
         """Whether a factor of size ``n`` is a symbol."""

@@ -109,7 +109,9 @@ def _exporter(bundle: Bundle) -> Exporter:
     return registry.exporter(bundle.manifest.exporter)
 
 
-def bench_bundle(path: Path, *, changes: Mapping[str, Any] | None = None, progress: Progress | None = None) -> BundleCost:
+def bench_bundle(
+    path: Path, *, changes: Mapping[str, Any] | None = None, progress: Progress | None = None
+) -> BundleCost:
     """Measure a bundle's latency here, with the settings of its recipe unless ``changes`` has others.
 
     Raises:

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 VECTORS = "vectors.safetensors"
 
 
-def deliver(prepared: Prepared, recipe: Recipe, stage: Path, scratch: Path, clock: Clock, data: Samples | None) -> Report:
+def deliver(
+    prepared: Prepared, recipe: Recipe, stage: Path, scratch: Path, clock: Clock, data: Samples | None
+) -> Report:
     """Fill ``stage`` with a bundle and return its report; ``scratch`` is for files that are not delivered.
 
     Raises:
@@ -85,4 +87,6 @@ def _write_vectors(stage: Path, prepared: Prepared, variants: Variants, inputs: 
     write_vectors(stage / VECTORS, first, outputs)
     rel = TOLERANCES[dtype_of(prepared)].rel
     tolerance = {name: rel * max(float(np.abs(array).max(initial=0.0)), 1e-6) for name, array in outputs.items()}
-    return Vectors(file=VECTORS, component=prepared.component.name, samples=len(next(iter(first.values()))), tolerance=tolerance)
+    return Vectors(
+        file=VECTORS, component=prepared.component.name, samples=len(next(iter(first.values()))), tolerance=tolerance
+    )

@@ -45,7 +45,9 @@ def find_data(prepared: Prepared, recipe: Recipe, data: Samples | None) -> Datas
     )
 
 
-def parity_inputs(prepared: Prepared, recipe: Recipe, dataset: Dataset | None) -> tuple[Arrays, Literal["real", "seeded"]]:
+def parity_inputs(
+    prepared: Prepared, recipe: Recipe, dataset: Dataset | None
+) -> tuple[Arrays, Literal["real", "seeded"]]:
     """Samples to compare on: the dataset's first ones, or generated ones."""
     wanted = recipe.parity.samples
     if dataset is None:
@@ -56,7 +58,12 @@ def parity_inputs(prepared: Prepared, recipe: Recipe, dataset: Dataset | None) -
 
 
 def check_parity(
-    prepared: Prepared, recipe: Recipe, variants: Variants, inputs: Arrays, kind: Literal["real", "seeded"], scratch: Path
+    prepared: Prepared,
+    recipe: Recipe,
+    variants: Variants,
+    inputs: Arrays,
+    kind: Literal["real", "seeded"],
+    scratch: Path,
 ) -> Parity:
     """The parity gate on the delivered file.
 
@@ -95,7 +102,9 @@ def fixed_batch(prepared: Prepared) -> int | None:
     return None
 
 
-def measure_accuracy(prepared: Prepared, recipe: Recipe, variants: Variants, dataset: Dataset | None, clock: Clock) -> Accuracy:
+def measure_accuracy(
+    prepared: Prepared, recipe: Recipe, variants: Variants, dataset: Dataset | None, clock: Clock
+) -> Accuracy:
     """Task accuracy of both files on the same samples; empty where there are no labelled samples."""
     if dataset is None:
         return Accuracy.not_evaluated()

@@ -62,7 +62,9 @@ class Inspection(_Part):
         lines += [f"  in   {spec}" for spec in self.inputs] + [f"  out  {spec}" for spec in self.outputs]
         for s in self.spaces:
             segments = " | ".join(map(str, s.segments))
-            lines.append(f"space {s.index}: {s.tokens} tokens ({segments}), {s.protected} protected, {' x '.join(s.factors)}")
+            lines.append(
+                f"space {s.index}: {s.tokens} tokens ({segments}), {s.protected} protected, {' x '.join(s.factors)}"
+            )
         for row in self.sites:
             extra = f"grid {row.grid[0]}x{row.grid[1]}, " if row.grid else ""
             where = f"anchor {row.anchor}" if row.obstacle is None else f"refused: {row.obstacle}"

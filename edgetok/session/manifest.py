@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from edgetok.verify import Parity
 
 
-def write_files_manifest(
-    stage: Path, prepared: Prepared, variants: Variants, parity: Parity, vectors: Vectors
-) -> None:
+def write_files_manifest(stage: Path, prepared: Prepared, variants: Variants, parity: Parity, vectors: Vectors) -> None:
     """Hash every file in ``stage`` and write ``manifest.json``."""
     exported, program, tools = variants.optimised.exported, variants.optimised.program, prepared.tools
     roles: dict[str, FileRole] = {p.relative_to(stage).as_posix(): "weights" for p in exported.files}
@@ -53,4 +51,3 @@ def write_files_manifest(
 
 def _tensor(spec: TensorSpec) -> TensorEntry:
     return TensorEntry(name=spec.name, dtype=spec.dtype, shape=spec.shape)
-

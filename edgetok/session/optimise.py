@@ -59,7 +59,10 @@ def optimize(
         return Result(resolved, prepared.plan)
     from edgetok.session.deliver import deliver
 
-    with tempfile.TemporaryDirectory(prefix="edgetok-") as scratch, staged(Path(str(recipe.output)), force=force) as stage:
+    with (
+        tempfile.TemporaryDirectory(prefix="edgetok-") as scratch,
+        staged(Path(str(recipe.output)), force=force) as stage,
+    ):
         report = deliver(with_weights(prepared), resolved, stage, Path(scratch), clock, data)
     from edgetok.bundle import read_bundle
 

@@ -146,7 +146,9 @@ def with_weights(prepared: Prepared) -> Prepared:
         if found is None or found.shape != expected.shape:
             raise BrokenWeights(
                 f"The weights do not fit the model: {name}.",
-                why="it is missing" if found is None else f"shape {tuple(found.shape)}, expected {tuple(expected.shape)}",
+                why="it is missing"
+                if found is None
+                else f"shape {tuple(found.shape)}, expected {tuple(expected.shape)}",
             )
         state[name] = found
     return replace(prepared, program=prepared.program.with_state(state))

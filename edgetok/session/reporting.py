@@ -60,7 +60,9 @@ def make_report(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> Repor
             count_flops(variants.dense.program, tools.target.realisations),
             count_flops(variants.optimised.program, tools.target.realisations),
         ),
-        size_bytes=SizeBytes.of(variants.dense.bytes, variants.optimised.bytes, "Model file and external data on disk."),
+        size_bytes=SizeBytes.of(
+            variants.dense.bytes, variants.optimised.bytes, "Model file and external data on disk."
+        ),
         parity=ParitySection.from_result(evidence.parity),
         accuracy=evidence.accuracy,
         latency=evidence.cost.latency,

@@ -37,7 +37,7 @@ class RewritingChecks(Stage):
         trial = self.trial(accepted)
         refusals = {d.refusal for d in trial.plan.decisions if d.refusal}
         assert trial.steps, f"nothing is rewritten; refusals: {refusals or 'none'}"
-        assert _tokens(trial.optimised) == _planned(trial), f"not the planned tokens:\n{trial.plan}"
+        _check_tokens(trial)
         found, dense = trial.outputs, trial.subject.dense_outputs
         assert [t.shape for t in found] == [t.shape for t in dense], "outputs must keep their shapes"
         assert all(bool(t.isfinite().all()) for t in found), "an output is not finite"
@@ -96,21 +96,14 @@ class RewritingChecks(Stage):
             assert alike(run(again), trial.outputs), "two runs give two results"
 
 
-def _tokens(program: Program) -> list[int]:
-    """The number of keys of every attention."""
-    return [_keys(node) for node in program.graph.nodes if _is_attention(node)]
-
-
-def _planned(trial: Trial) -> list[int]:
-    """The same for the dense program, with the plan's numbers where the plan has one."""
+def _check_tokens(trial: Trial) -> None:
+    """Every self-attention of the rewritten program has as many keys as the plan says."""
     planned = {site.node: d.tokens for site, d in zip(trial.subject.sites, trial.plan.decisions, strict=True)}
-    nodes = [node for node in trial.subject.program.graph.nodes if _is_attention(node)]
-    return [planned.get(node, _keys(node)) for node in nodes]
+    pairs = zip(_attentions(trial.subject.program), _attentions(trial.optimised), strict=True)
+    for before, after in pairs:
+        keys = int(after.args[1].meta["val"].shape[-2])  # type: ignore[union-attr]
+        assert keys == planned.get(before, keys), f"{after.name} sees {keys} tokens, not the planned:\n{trial.plan}"
 
 
-def _is_attention(node: fx.Node) -> bool:
-    return "scaled_dot_product_attention" in str(node.target)
-
-
-def _keys(node: fx.Node) -> int:
-    return int(node.args[1].meta["val"].shape[-2])  # type: ignore[union-attr]
+def _attentions(program: Program) -> list[fx.Node]:
+    return [node for node in program.graph.nodes if "scaled_dot_product_attention" in str(node.target)]

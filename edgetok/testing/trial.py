@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from edgetok.graph import Program, Step, capture, find_sites, rewrite, run_rewritten
 from edgetok.plan import Plan, make_plan, steps_of
@@ -99,8 +100,8 @@ class Trial:
 def run(program: Program, inputs: Mapping[str, Tensor] | None = None) -> list[Tensor]:
     """The outputs of a program in torch, on its example inputs unless given others."""
     with torch.no_grad():
-        out: Any = program.exported.module()(**(program.example if inputs is None else inputs))
-    return list(out)
+        out = program.exported.module()(**(program.example if inputs is None else inputs))
+    return [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
 
 
 def text(program: Program) -> str:

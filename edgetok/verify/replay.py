@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,8 +13,10 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgetok.errors import BadInputs
-from edgetok.graph.program import Program
 from edgetok.ops.decisions import DECISION_OPS, as_decision, gap, same
+
+if TYPE_CHECKING:
+    from edgetok.graph.program import Program
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -20,7 +20,6 @@ HERE = Path(__file__).resolve().parent
 
 TEXT = """\
 ---
-license: apache-2.0
 library_name: transformers
 pipeline_tag: image-classification
 ---
@@ -65,8 +64,6 @@ reductions that would ruin one that reads photographs. What it shows is that the
 - `training.json`: what was measured; this card is written from it
 - `recipe.yaml`: what `make demo` runs
 - `data.py`, `train.py`, `card.py`: how all of it was made
-
-The weights are under Apache-2.0.
 """
 
 

@@ -11,5 +11,5 @@ ToMe = installed().plugins["tome"].value
 class TestToMe(PluginConformance):
     plugin = ToMe(r=2)
     zero = ToMe(r=0)
-    accepts = (*zoo.ACCEPTED, digits.case(ToMe(r=24), at_most=1.0))
+    accepts = (*zoo.ACCEPTED, digits.case(ToMe(r=28), at_most=0.0002))
     refuses = zoo.REFUSED

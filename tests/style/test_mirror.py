@@ -26,9 +26,7 @@ def subjects(root: Path, test: Path) -> list[Path]:
     folder = root / HOMES[test.parts[0]] / Path(*test.parts[1:-1])
     words = test.stem.removeprefix("test_").split("_")
     stems = ["_".join(words[:count]) for count in range(len(words), 0, -1)]
-    found = [
-        candidate for stem in stems for candidate in folder.glob(f"{stem}*") if candidate.stem in {stem, f"_{stem}"}
-    ]
+    found = [entry for entry in folder.glob("*") if entry.stem.removeprefix("_").replace("-", "_") in stems]
     if folder.is_dir() and folder.name in stems:
         found.append(folder)
     return found

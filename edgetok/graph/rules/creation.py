@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from edgetok.graph.labels import Axes, rule, tensors
+from edgetok.graph.labels import Axes, rule
+from edgetok.graph.nodes import argument, names, operand, tensors
 
 if TYPE_CHECKING:
     from torch import fx
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 
 @rule(
-    *"""arange zeros ones full empty new_zeros new_ones new_full new_empty scalar_tensor eye linspace rand randn
-    meshgrid nonzero repeat_interleave diff bucketize one_hot unfold_copy topk sort argsort im2col col2im""".split()
+    *names(
+        """arange zeros ones full empty new_zeros new_ones new_full new_empty scalar_tensor eye linspace rand randn
+        meshgrid nonzero repeat_interleave diff bucketize one_hot unfold_copy im2col col2im"""
+    )
 )
 def fresh(labeller: Labeller, node: fx.Node) -> Axes | list[Axes]:
     """New axes."""
@@ -28,14 +31,16 @@ def fresh(labeller: Labeller, node: fx.Node) -> Axes | list[Axes]:
 
 
 @rule(
-    *"""pad constant_pad_nd repeat tile gather scatter scatter_add scatter_reduce index_select index_add select_scatter
-    slice_scatter upsample_bilinear2d upsample_bicubic2d upsample_nearest2d upsample_linear1d upsample_nearest1d
-    _upsample_bilinear2d_aa _upsample_bicubic2d_aa adaptive_avg_pool1d adaptive_avg_pool2d _adaptive_avg_pool2d
-    avg_pool1d avg_pool2d max_pool1d max_pool2d pixel_shuffle pixel_unshuffle unfold""".split()
+    *names(
+        """pad constant_pad_nd repeat tile gather scatter scatter_add scatter_reduce index_select index_add
+        select_scatter slice_scatter upsample_bilinear2d upsample_bicubic2d upsample_nearest2d upsample_linear1d
+        upsample_nearest1d _upsample_bilinear2d_aa _upsample_bicubic2d_aa adaptive_avg_pool1d adaptive_avg_pool2d
+        _adaptive_avg_pool2d avg_pool1d avg_pool2d max_pool1d max_pool2d pixel_shuffle pixel_unshuffle unfold"""
+    )
 )
 def same_size(labeller: Labeller, node: fx.Node) -> Axes:
     """An axis of unchanged size is the same axis."""
-    source: fx.Node = node.args[0]  # type: ignore[assignment]
+    source = operand(node)
     shape, before = labeller.shape(node), labeller.shape(source)
     made = labeller.fresh(shape, node.name)
     if len(shape) != len(before):
@@ -46,17 +51,12 @@ def same_size(labeller: Labeller, node: fx.Node) -> Axes:
 @rule("index")
 def index(labeller: Labeller, node: fx.Node) -> Axes:
     """Advanced indexing: the index tensors' broadcast axes stand where the indexed axes stood."""
-    source: fx.Node = node.args[0]  # type: ignore[assignment]
-    given = list(node.args[1])  # type: ignore[arg-type]
-    axes = labeller.axes(source)
-    used = [i for i, entry in enumerate(given) if entry is not None]
-    if used != list(range(used[0], used[-1] + 1)) or not all(labeller.labels.has(given[i]) for i in used):
-        return labeller.fresh(labeller.shape(node), node.name)
-    shapes = [labeller.shape(given[i]) for i in used]  # type: ignore[arg-type]
-    shape = torch.broadcast_shapes(*shapes)
-    middle = labeller.broadcast(
-        shape,
-        *((labeller.axes(given[i]), s) for i, s in zip(used, shapes, strict=True)),  # type: ignore[arg-type]
-        origin=node.name,
-    )
-    return (*axes[: used[0]], *middle, *axes[used[-1] + 1 :])
+    axes = labeller.axes(operand(node))
+    given = {i: entry for i, entry in enumerate(argument(node, 1, "indices")) if entry is not None}
+    first, last = min(given), max(given)
+    shape = labeller.shape(node)
+    if len(given) != last - first + 1 or not all(map(labeller.labels.has, given.values())):
+        return labeller.fresh(shape, node.name)
+    middle = shape[first : len(shape) - (len(axes) - last - 1)]
+    pairs = [(labeller.axes(entry), labeller.shape(entry)) for entry in given.values()]
+    return (*axes[:first], *labeller.broadcast(middle, *pairs, origin=node.name), *axes[last + 1 :])

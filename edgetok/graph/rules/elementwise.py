@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgetok.graph.labels import Axes, rule
+from edgetok.graph.nodes import names, operand
 
 if TYPE_CHECKING:
     from torch import fx
@@ -13,13 +14,15 @@ if TYPE_CHECKING:
 
 
 @rule(
-    *"""add sub mul div pow rsub maximum minimum fmod remainder where masked_fill clamp clamp_min clamp_max
-    eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_not __and__ __or__
-    abs neg exp expm1 log log1p log2 sqrt rsqrt reciprocal square sin cos tan tanh sigmoid erf floor ceil round trunc
-    sign relu relu6 gelu silu mish elu leaky_relu celu selu hardtanh hardswish hardsigmoid softplus logsigmoid prelu
-    dropout clone alias detach contiguous to _to_copy type_as copy lift_fresh_copy isnan isinf nan_to_num
-    zeros_like ones_like full_like empty_like rand_like fill layer_norm rms_norm
-    cumsum softmax _softmax log_softmax _log_softmax _safe_softmax""".split()
+    *names(
+        """add sub mul div pow rsub maximum minimum fmod remainder where masked_fill clamp clamp_min clamp_max
+        eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_not __and__
+        __or__ abs neg exp expm1 log log1p log2 sqrt rsqrt reciprocal square sin cos tan tanh sigmoid erf floor ceil
+        round trunc sign relu relu6 gelu silu mish elu leaky_relu celu selu hardtanh hardswish hardsigmoid softplus
+        logsigmoid prelu dropout clone alias detach contiguous to _to_copy type_as copy lift_fresh_copy isnan isinf
+        nan_to_num zeros_like ones_like full_like empty_like rand_like fill layer_norm rms_norm
+        cumsum softmax _softmax log_softmax _log_softmax _safe_softmax"""
+    )
 )
 def elementwise(labeller: Labeller, node: fx.Node) -> Axes:
     """Broadcast the operands. Norms and softmax keep the axes of their input (weights align with its last axes)."""
@@ -29,12 +32,11 @@ def elementwise(labeller: Labeller, node: fx.Node) -> Axes:
 @rule("native_layer_norm", "native_group_norm")
 def native_norm(labeller: Labeller, node: fx.Node) -> list[Axes]:
     """The input's axes, and fresh ones for the statistics."""
-    source = node.args[0]
     shapes = [labeller.labels.symbols.sizes(v.shape) for v in node.meta["val"][1:]]
-    return [labeller.axes(source), *(labeller.fresh(s, node.name) for s in shapes)]  # type: ignore[arg-type]
+    return [labeller.axes(operand(node)), *(labeller.fresh(s, node.name) for s in shapes)]
 
 
 @rule("group_norm", "batch_norm", "instance_norm", "roll", "flip", "tril", "triu", "contiguous_format")
 def like_first(labeller: Labeller, node: fx.Node) -> Axes:
     """The axes of the first operand."""
-    return labeller.axes(node.args[0])  # type: ignore[arg-type]
+    return labeller.axes(operand(node))

@@ -35,6 +35,7 @@ def translation(op: Any) -> Callable[..., Any]:
             key, value = (_repeat_heads(op, x, query.shape[1]) for x in (key, value))
         if is_causal:
             attn_mask = op.Constant(value=ir.tensor(_causal(query, key)))
+            attn_mask.dtype, attn_mask.shape = ir.DataType.BOOL, ir.Shape([query.shape[-2], key.shape[-2]])
         if op.version >= ATTENTION_OPSET and len(query.shape) == 4 and _fits(query, attn_mask):
             return _fused(op, query, key, value, attn_mask, factor)
         return _explicit(op, query, key, value, attn_mask, factor)
@@ -55,9 +56,9 @@ def _fused(op: Any, query: Any, key: Any, value: Any, mask: Any, factor: float) 
     packed = [packed_heads(x) for x in (query, key, value)]
     bias = [] if mask is None else [_rows(op, additive(op, mask, query), query.shape[-2])]
     if any(x is None for x in packed):
-        return op.Attention(query, key, value, *bias, scale=factor)
+        return op.Attention(query, key, value, *bias, scale=factor)[0]
     heads, size = query.shape[1], value.shape[-1]
-    flat = op.Attention(*packed, *bias, q_num_heads=heads, kv_num_heads=key.shape[1], scale=factor)
+    flat = op.Attention(*packed, *bias, q_num_heads=heads, kv_num_heads=key.shape[1], scale=factor)[0]
     return op.Transpose(op.Reshape(flat, op.Constant(value_ints=[0, query.shape[-2], heads, size])), perm=[0, 2, 1, 3])
 
 

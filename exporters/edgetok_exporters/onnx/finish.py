@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from edgetok.graph.program import Program
+if TYPE_CHECKING:
+    from edgetok.graph.program import Program
+
 
 PREFIX = "edgetok."
 """Of the metadata keys that say where a node came from: ``edgetok.module``, ``edgetok.plugin``, ``edgetok.site``."""

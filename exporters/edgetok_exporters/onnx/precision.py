@@ -28,6 +28,11 @@ def to_fp16(model: ir.Model, *, io: str) -> None:
             initializer.dtype = FLOAT16
     for node in list(graph.all_nodes()):
         _convert(node)
+        if (
+            node.op_type in ("ScatterElements", "ScatterND")
+            and node.attributes.get_string("reduction", "none") != "none"
+        ):
+            _widen(graph, node)
     for value in _values(graph):
         if value.dtype == FLOAT and value not in boundary:
             value.dtype = FLOAT16
@@ -62,6 +67,30 @@ def _convert(node: ir.Node) -> None:
     for name in ("to", "dtype"):
         if name in attributes and attributes[name].type == ir.AttributeType.INT and attributes[name].as_int() == FLOAT:
             attributes[name] = ir.AttrInt64(name, int(FLOAT16))
+
+
+def _widen(graph: ir.Graph, node: ir.Node) -> None:
+    """Compute one node in fp32: onnxruntime has no fp16 scatter that reduces."""
+    inputs = [
+        (i, value) for i, value in enumerate(node.inputs) if value is not None and value.dtype in (FLOAT, FLOAT16)
+    ]
+    if not inputs:
+        return
+    for index, value in inputs:
+        cast = ir.node("Cast", [value], {"to": int(FLOAT)}, name=f"{node.name}.wide.{index}")
+        cast.outputs[0].name, cast.outputs[0].shape = f"{node.name}.wide.{index}", value.shape
+        node.replace_input_with(index, cast.outputs[0])
+        graph.insert_before(node, cast)
+    out = node.outputs[0]
+    uses = list(out.uses())
+    narrow = ir.node("Cast", [out], {"to": int(FLOAT16)}, outputs=[_like(out, f"{out.name}.narrow", FLOAT16)])
+    narrow.name = f"{node.name}.narrow"
+    graph.insert_after(node, narrow)
+    for user, index in uses:
+        user.replace_input_with(index, narrow.outputs[0])
+    for index, value in enumerate(graph.outputs):
+        if value is out:
+            graph.outputs[index] = narrow.outputs[0]
 
 
 def _cast_input(graph: ir.Graph, value: ir.Value) -> None:

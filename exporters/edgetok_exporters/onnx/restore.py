@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgetok_exporters.onnx.body import FLOAT, Body, numpy_dtype, size
+from edgetok_exporters.onnx.body import BOOL, FLOAT, Body, numpy_dtype, size
 from edgetok_exporters.onnx.reduce import as_index, one_hot, pick
 
 
@@ -39,7 +39,16 @@ def gather_restore(body: Body, y: ir.Value, dest: ir.Value, dropped: ir.Value | 
     known = body("Less", np.asarray(-1), index)
     values = body.rows(y, body("Max", index, np.asarray(0)))
     other = dropped if dropped is not None else np.zeros((), dtype=numpy_dtype(y))
-    return (body("Where", known, values, other),)
+    return (choose(body, known, values, other, y.dtype),)
+
+
+def choose(
+    body: Body, known: ir.Value, values: ir.Value, other: ir.Value | np.ndarray, dtype: ir.DataType | None
+) -> ir.Value:
+    """``values`` where known, else ``other``; onnxruntime has no ``Where`` on bool."""
+    if dtype != BOOL:
+        return body("Where", known, values, other)
+    return body("Or", body("And", known, values), body("And", body("Not", known), other))
 
 
 def one_hot_restore(body: Body, y: ir.Value, dest: ir.Value, dropped: ir.Value | None) -> tuple[ir.Value, ...]:
@@ -48,7 +57,7 @@ def one_hot_restore(body: Body, y: ir.Value, dest: ir.Value, dropped: ir.Value |
     if dropped is None:
         return (values,)
     known = body("Less", np.float32(-0.5), body.column(dest if dest.dtype == FLOAT else body.cast(dest, FLOAT)))
-    return (body("Where", known, values, dropped),)
+    return (choose(body, known, values, dropped, y.dtype),)
 
 
 def gather_compose(body: Body, first: ir.Value, second: ir.Value) -> tuple[ir.Value, ...]:

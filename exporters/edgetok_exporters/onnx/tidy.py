@@ -1,4 +1,4 @@
-"""Peepholes on a converted graph: moves that undo each other, shapes that are known, means over heads.
+"""Peepholes on a converted graph: moves that undo each other, what is computed twice, means over heads.
 
 Re-tracing writes every layout change down, and ``torch.onnx`` computes symbolic shapes at run time; onnxruntime
 removes little of either. Dense and rewritten programs pass the same rules.
@@ -6,7 +6,7 @@ removes little of either. Dense and rewritten programs pass the same rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 import onnx_ir as ir
@@ -17,14 +17,33 @@ from edgetok_exporters.onnx.body import FLOAT, FLOAT16, Body, numpy_dtype
 def tidy(graph: ir.Graph) -> None:
     """Apply all rules in one walk, in place, then drop what nothing reads."""
     ends = set(graph.outputs)
+    seen: dict[Hashable, ir.Node] = {}
     for node in list(graph):
-        rule = RULES.get(node.op_type)
-        if rule is None or node.domain != "" or node.outputs[0] in ends:
+        if node.domain != "" or any(value in ends for value in node.outputs):
             continue
-        value = rule(graph, node)
+        rule = RULES.get(node.op_type)
+        value = rule(graph, node) if rule is not None else None
         if value is not None:
             ir.convenience.replace_all_uses_with(node.outputs[0], value)
+            node = value.producer() or node
+        first = seen.setdefault(_meaning(node), node)
+        if first is not node and len(first.outputs) == len(node.outputs):
+            ir.convenience.replace_all_uses_with(node.outputs, first.outputs)
     remove_unread(graph)
+
+
+def _meaning(node: ir.Node) -> Hashable:
+    """What a node computes, from what: equal for nodes that may be one."""
+    if node.op_type.startswith("Random") or any(a.type == ir.AttributeType.GRAPH for a in node.attributes.values()):
+        return node
+    return (node.domain, node.op_type, node.inputs, tuple(_plain(a) for _, a in sorted(node.attributes.items())))
+
+
+def _plain(attribute: ir.Attr) -> Hashable:
+    if attribute.type == ir.AttributeType.TENSOR:
+        tensor = attribute.as_tensor()
+        return attribute.name, tensor.dtype, tuple(tensor.shape), tensor.tobytes()
+    return attribute.name, repr(attribute.value)
 
 
 def remove_unread(graph: ir.Graph) -> None:
@@ -107,8 +126,17 @@ def _mean(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
     return made
 
 
+def _attention(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
+    """Outputs that nothing reads are not asked for: a cache costs a copy of the keys and values."""
+    used = [i for i, value in enumerate(node.outputs) if value.uses()]
+    if used and used[-1] + 1 < len(node.outputs):
+        node.resize_outputs(used[-1] + 1)
+    return None
+
+
 Rule = Callable[[ir.Graph, ir.Node], ir.Value | None]
 RULES: dict[str, Rule] = {
+    "Attention": _attention,
     "Identity": _identity,
     "Reshape": _reshape,
     "Transpose": _transpose,

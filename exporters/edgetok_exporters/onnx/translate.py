@@ -10,7 +10,7 @@ from onnx.defs import OpSchema
 from onnxscript.values import Op, Opset
 
 import edgetok.ops.register as primitives
-from edgetok_exporters.onnx import attention
+from edgetok_exporters.onnx import attention, scatter
 from edgetok_exporters.onnx.functions import DOMAIN
 
 aten = torch.ops.aten
@@ -26,6 +26,8 @@ def table(opset: int) -> dict[Any, Callable[..., Any]]:
         aten.reshape.default: reshape,
         aten.view.default: reshape,
         aten._unsafe_view.default: reshape,
+        aten.mean.dim: _mean(op),
+        aten.scatter_reduce.two: scatter.translation(op),
         **opaque(),
     }
 
@@ -90,3 +92,12 @@ def _reshape(op: Any) -> Callable[..., Any]:
         return op.Reshape(x, op.Concat(*sizes, axis=0))
 
     return reshape
+
+
+def _mean(op: Any) -> Callable[..., Any]:
+    def mean(x: Any, dim: Any, keepdim: bool = False, dtype: int = -1) -> Any:
+        """Over constant axes, so that later passes can read them."""
+        axes = [op.Constant(value_ints=list(dim))] if dim else []
+        return op.ReduceMean(x if dtype in (-1, None) else op.Cast(x, to=dtype), *axes, keepdims=int(keepdim))
+
+    return mean

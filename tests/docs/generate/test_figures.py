@@ -88,6 +88,26 @@ def test_the_table_has_a_row_per_report_and_says_where(tmp_path):
     assert "- one: onnxruntime on x86-64, 2 cores; edgetok 0.1.0, torch 2.13.0; 2030-01-02" in text
 
 
+ROW = {"model": "ViT-S", "r": 13, "batch": 8, "threads": 1, "speedup": 1.5, "ceiling": 1.6}
+
+
+def merging(folder, row):
+    measured = {"machine": "x86-64, 2 cores", "versions": {"onnxruntime": "1.31.1"}, "rows": [row]}
+    (folder / "token_merging.json").write_text(json.dumps(measured), encoding="utf-8")
+    return figures.ceiling(folder)
+
+
+def test_the_share_of_the_ceiling_is_computed_from_both(tmp_path):
+    text = merging(tmp_path, ROW)
+    assert "| ViT-S | 13 | 8 | 1 | 1.50x | 1.60x | 0.938 |" in text
+    assert "On x86-64, 2 cores; onnxruntime 1.31.1." in text
+
+
+def test_a_missing_figure_is_an_error_and_not_a_blank(tmp_path):
+    with pytest.raises(KeyError, match="a row has no ceiling"):
+        merging(tmp_path, {key: value for key, value in ROW.items() if key != "ceiling"})
+
+
 def test_ratio_of_nothing_is_a_dash():
     assert figures.ratio(None) == "-"
     assert figures.ratio(1.716) == "1.72x"

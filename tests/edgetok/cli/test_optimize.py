@@ -1,4 +1,7 @@
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -58,3 +61,35 @@ def test_bad_input_is_told_with_its_status_and_writes_nothing(bundle, workshop, 
     assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (status, code), done.stderr
     assert says in done.stderr
     assert tree(workshop.folder) == before
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing(bundle, workshop):
+    before = tree(workshop.folder)
+    command = [sys.executable, "-m", "edgetok.cli", "optimize", "tiny:make", "-p", "tome:r=2", "-o", "stopped/out"]
+    child = subprocess.Popen(command, cwd=workshop.folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    while not (line := child.stderr.readline()).startswith("rewrite:"):
+        assert line, "it ended before it was interrupted"
+    assert (workshop.folder / "stopped").exists()
+    child.send_signal(signal.SIGINT)
+    said = child.stderr.read()
+    child.stderr.close()
+    assert child.wait(60) == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert tree(workshop.folder) == before
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(bundle, workshop):
+    disk = workshop.folder / "disk"
+    disk.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", disk], capture_output=True, check=False)
+    if done.returncode:
+        disk.rmdir()
+        pytest.skip(f"mounting is not permitted here: {done.stderr.decode().strip()}")
+    try:
+        done = workshop("optimize", "tiny:make", "-p", "tome:r=2", "-o", "disk/out", "--no-bench")
+        assert (done.returncode, "ET404: " in done.stderr) == (6, True), done.stderr
+        assert tree(disk) == set()
+    finally:
+        subprocess.run(["umount", disk], check=True)
+        disk.rmdir()

@@ -48,6 +48,7 @@ class Classifier(nn.Module):
         torch.manual_seed(0)
         self.blocks = nn.ModuleList([Block(r), Block(0)])
         self.head = nn.Linear(2, 3)
+        self.head.bias.data[1] += 2.2  # the near-tie then decides between the last two classes
         self.register_buffer("shift", torch.tensor([0.25, -0.5]), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from torch.fx import Node
 
 from edgetok.errors import BadInputs, DecisionsDiffer, ExportFailed, ParityFailed
 from edgetok.graph.program import Program
-from edgetok.verify.replay import replay
 from edgetok.verify import Delivery, Parity, verify
 
 NEAR_TIE = [[[0, 1, 3, 4, 5]], [[2]], [[2]]]
@@ -86,12 +85,12 @@ def test_a_near_tie_decided_otherwise_passes_though_outputs_differ(
     parity = gate(decides(NEAR_TIE), role="classifier")
     assert parity.passed
     assert parity.max_abs == 0
+    assert parity.task.top1 == 0.5, "the answer changed, and the record says so"
     (site,) = parity.decisions.sites
     assert (site.samples, site.same, site.invalid) == (2, 1, 0)
     assert parity.decisions.same_share == 0.5
     assert 0 < site.worst_gap < 1e-6
     plain = lab.Exporter(decides(NEAR_TIE)).deliver(merging, tmp_path)(lab.batch)["logits"]
-    print(plain, replay(merging, lab.batch, {}).outputs["logits"])
     assert np.abs(plain[0] - plain[1]).max() > 0.1, "without replay the two samples are far apart"
 
 

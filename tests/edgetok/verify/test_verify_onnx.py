@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +52,8 @@ def toolchain(match: str, reduce: str, dtype: str) -> Toolchain:
     return Toolchain(OnnxExporter(), target, OnnxExporter.Options(dtype=dtype), threads=1)  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize(
-    ("match", "reduce", "dtype"),
-    list(itertools.product(["sort", "sort-free"], ["gather", "one-hot"], ["fp32", "fp16"])),
-)
+@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
+@pytest.mark.parametrize(("match", "reduce"), [("sort", "gather"), ("sort-free", "one-hot")])
 def test_real_files_pass(lab: Any, tmp_path: Path, match: str, reduce: str, dtype: str) -> None:
     generator = torch.Generator().manual_seed(3)
     program = lab.program_of(Encoder(), torch.randn(2, 17, 8, generator=generator), outputs=["tokens"])

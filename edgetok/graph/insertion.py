@@ -1,0 +1,100 @@
+"""Inserting one reduction: ask the plugin for a token map, and make a new version of the space with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, fx
+
+from edgetok.errors import PluginFailed
+from edgetok.graph.nodes import operands
+from edgetok.graph.signals import Signals
+from edgetok.graph.space import Occurrence
+from edgetok.graph.state import SpaceState, Version
+from edgetok.graph.tokens import TokenMap
+from edgetok.graph.transport import Value, advance, plain_tokens, step
+
+if TYPE_CHECKING:
+    from edgetok.graph.retrace import Step, Walk
+
+
+def insert(walk: Walk, reduction: Step, node: fx.Node) -> Value:
+    """Apply one reduction to the value of its anchor: the value on the new tokens.
+
+    Raises:
+        PluginFailed: the plugin raised, or its map does not fit.
+    """
+    value: Value = walk.values[node]
+    state = _state(walk, reduction, value.tensor.dtype)
+    (where,) = state.space.occurrences(value.axes)
+    hidden = plain_tokens(walk, value, state, where)
+    signals = _signals(walk, reduction, state, hidden)
+    token_map = _ask(reduction, signals)
+    state.push(token_map.followed_by(signals.tokens, state.space.trailing), hidden, reduction.keep)
+    return step(walk, value, state, state.now, value.axes, "mean")
+
+
+def _state(walk: Walk, reduction: Step, dtype: torch.dtype) -> SpaceState:
+    """The state of a space, made at its first reduction; padding has size 0 from the start."""
+    site = reduction.site
+    if site.space.index not in walk.states:
+        first = Version(site.space.sizes)
+        if site.mask.kind == "padding":
+            marks = next(v for n, v in walk.values.items() if n.name == site.mask.source).tensor
+            first.weights = (marks != 0).to(dtype)
+        padding = site.mask.source if site.mask.kind == "padding" else ""
+        walk.states[site.space.index] = SpaceState(
+            site.space, site.batch, padding, reduction.plugin.proportional, [first]
+        )
+    return walk.states[site.space.index]
+
+
+def _signals(walk: Walk, reduction: Step, state: SpaceState, hidden: Tensor) -> Signals:
+    space, site = state.space, reduction.site
+    tokens = state.versions[-1].tokens - space.trailing
+    named = dict(zip(("query", "key", "value"), operands(site.node.args[:3]), strict=True))
+
+    def heads(which: str) -> Tensor:
+        return _per_head(walk, state, named[which])[:, :, :tokens]
+
+    weights = state.versions[-1].weights
+    return Signals(
+        site=site,
+        hidden=hidden[:, :tokens],
+        sizes=None if weights is None else weights[:, :tokens],
+        tokens=tokens,
+        protected=space.protected,
+        padded=state.padded,
+        _heads=heads,
+    )
+
+
+def _per_head(walk: Walk, state: SpaceState, node: fx.Node) -> Tensor:
+    """``(batch, heads, tokens, d)`` of an operand of the attention, whatever its layout."""
+    value: Value = walk.values[node]
+    held = advance(walk, node, value, {state.space.index: state.now}, value.axes)
+    rank, d = len(held.axes), held.tensor.shape[-1]
+    (at,) = state.space.occurrences(held.axes[-2:-1])
+    flat = plain_tokens(walk, held, state, Occurrence(rank - 2, at.start, at.stop, at.first, at.last))
+    return flat.reshape(flat.shape[0], flat.shape[1], -1, d).transpose(1, 2)
+
+
+def _ask(reduction: Step, signals: Signals) -> TokenMap:
+    plugin, site = reduction.plugin, reduction.site
+    keep = reduction.keep - site.space.trailing
+    try:
+        token_map = plugin.reduce(signals, keep)
+    except Exception as error:
+        raise PluginFailed(
+            f"Plugin {plugin.name!r} failed at {site.name}.",
+            why=f"{type(error).__name__}: {error}",
+            hint=f"This is a bug in the plugin, or {plugin.options()} does not suit the model.",
+        ) from error
+    if token_map.keep.shape[1] != keep:
+        raise PluginFailed(
+            f"Plugin {plugin.name!r} left {token_map.keep.shape[1]} tokens at {site.name}.",
+            why=f"its plan said {keep}",
+            hint="keep() and reduce() of a plugin must agree on the number of tokens.",
+        )
+    return token_map
