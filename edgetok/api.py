@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetok.plugin import Plugin
+from edgetok.recipe import read_uses
 from edgetok.recipe_file import make_recipe
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ def optimize(
     model: nn.Module | Model | str | Path,
     inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
     *,
-    plugins: str | Sequence[str | Plugin] = (),
+    plugins: str | Plugin | Mapping[str, Mapping[str, Any]] | Sequence[str | Plugin] = (),
     target: str = "onnx",
     output: str | Path | None = None,
-    eval: str | Iterable[tuple[Any, int]] | Callable[[], Iterable[tuple[Any, int]]] | None = None,
+    eval: str | Path | Iterable[tuple[Any, int]] | Callable[[], Iterable[tuple[Any, int]]] | None = None,
     force: bool = False,
     dry_run: bool = False,
     allow_network: bool = False,
@@ -34,13 +35,16 @@ def optimize(
     """Rewrite, export, verify and measure a model; write a bundle.
 
     Args:
-        model: any ``nn.Module``, a loaded ``Model``, or a reference as on the command line.
+        model: any ``nn.Module``, a loaded ``Model``, or a reference as on the command line. A module is not changed.
         inputs: example inputs of a module: a tensor, tensors in order, or tensors by parameter name.
-        plugins: ``"tome:r=8"``, a list of such, or configured plugin objects.
+        plugins: ``"tome:r=8"``, ``{"tome": {"r": 8}}``, a configured plugin object, or a list of texts and objects.
         target: name, alias or TOML file.
         output: directory of the bundle; may be left out with ``dry_run``.
-        eval: labelled data: a reference as on the command line, or samples ``(inputs, class index)``.
-        force, dry_run, allow_network, progress: as in ``edgetok.session.optimize``.
+        eval: labelled data: a reference as on the command line, or samples ``(inputs by name, class index)``.
+        force: replace a bundle that is there.
+        dry_run: stop at the plan: nothing is written.
+        allow_network: let model sources use the network.
+        progress: where to show progress; silent by default.
         settings: further parts of a recipe, e.g. ``bench={"enabled": False}``, ``exporter={"dtype": "fp16"}``.
 
     Returns:
@@ -50,29 +54,28 @@ def optimize(
         EdgetokError: with a code, a cause and a hint; nothing is left on disk.
     """
     from edgetok import session
-    from edgetok.model import Model
 
     given, source = _model(model, inputs)
-    uses = [plugins] if isinstance(plugins, str) else list(plugins)
-    objects = [p for p in uses if isinstance(p, Plugin)]
+    chosen = _plugins(plugins)
+    in_memory = None if isinstance(eval, str | Path) else eval
     parts = dict(settings)
-    if isinstance(eval, str):
-        parts["eval"] = {**parts.get("eval", {}), "data": eval}
+    if isinstance(eval, str | Path):
+        parts["eval"] = {**parts.get("eval", {}), "data": str(eval)}
     recipe = make_recipe(
         {
             "model": source,
-            "plugins": [p if isinstance(p, str) else {"name": p.name, "options": p.options()} for p in uses],
+            "plugins": [{"name": p.name, "options": p.options()} for p in chosen],
             "target": target,
             "output": None if output is None else str(output),
             **parts,
-        }
+        },
+        source="edgetok.optimize",
     )
-    assert given is None or isinstance(given, Model)
     return session.optimize(
         recipe,
         model=given,
-        plugins=objects if objects and len(objects) == len(uses) else None,
-        data=None if isinstance(eval, str) else eval,
+        plugins=chosen,
+        data=in_memory,
         force=force,
         dry_run=dry_run,
         allow_network=allow_network,
@@ -80,20 +83,33 @@ def optimize(
     )
 
 
+def _plugins(given: str | Plugin | Mapping[str, Mapping[str, Any]] | Sequence[str | Plugin]) -> list[Plugin]:
+    """Configured plugins, looked up where they are given as text."""
+    from edgetok.registry import installed
+
+    found: list[Plugin] = []
+    for item in [given] if isinstance(given, str | Plugin | Mapping) else given:
+        if isinstance(item, Plugin):
+            found.append(item)
+        else:
+            found += [installed().plugin(use["name"], use["options"]) for use in read_uses(item)]
+    return found
+
+
 def _model(model: nn.Module | Model | str | Path, inputs: Any) -> tuple[Model | None, str]:
+    """The model where it is given in memory, and what a recipe calls it."""
     from edgetok.errors import BadInputs
     from edgetok.model import Model
+    from edgetok.sources import from_module
 
-    if isinstance(model, (str, Path)):
-        return None, str(model)
-    if isinstance(model, Model):
-        return model, model.source or model.name
+    if isinstance(model, str | Path | Model):
+        if inputs is not None:
+            raise BadInputs("Example inputs are given for a model that has its own.", hint="Leave inputs out.")
+        return (model, model.source or model.name) if isinstance(model, Model) else (None, str(model))
     if inputs is None:
         raise BadInputs(
             f"{type(model).__name__} is given without example inputs.",
             hint="edgetok.optimize(module, inputs, ...): a tensor, tensors in order, or tensors by name.",
         )
-    from edgetok.sources import from_module
-
     found = from_module(model, inputs)
     return found, found.name

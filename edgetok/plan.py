@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from edgetok.digest import plan_digest
 from edgetok.errors import BadSchedule, EdgetokError, NothingToRewrite, PluginFailed
-from edgetok.plugin import API_VERSION, TokenReduction
+from edgetok.plugin import TokenReduction
 
 if TYPE_CHECKING:
-    from torch import fx
-
     from edgetok.graph import Program, Site, Step
-    from edgetok.graph.symbols import Symbols
     from edgetok.plugin import Plugin
     from edgetok.target import Target
 
 
 class Decision(BaseModel):
-    """One plugin at one attention site: tokens before and after, or the reason why nothing happens."""
+    """One plugin at one attention site: tokens before and after, or the reason why nothing happens.
+
+    ``tokens`` and ``keep`` are 0 where the number of tokens may vary; nothing can be planned there.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,13 +75,13 @@ class Plan(BaseModel):
 
 def _outcome(decision: Decision) -> str:
     if decision.refusal is not None:
-        return f"{decision.tokens:>5}  refused: {decision.refusal}"
+        return f"{decision.tokens or 'any':>5}  refused: {decision.refusal}"
     note = f"  ({decision.note})" if decision.note else ""
     return f"{decision.tokens:>5} -> {decision.keep}{note}"
 
 
 def _row(tokens: Sequence[int]) -> str:
-    return " ".join(map(str, tokens))
+    return " ".join(str(n or "any") for n in tokens)
 
 
 def make_plan(
@@ -107,15 +106,16 @@ def make_plan(
     decisions: list[Decision] = []
     layers: dict[int, tuple[list[int], list[int]]] = {}
     for site in sites:
+        known = count_tokens(program, site)
         dense, now = layers.setdefault(site.space.index, ([], []))
-        dense.append(site.tokens)
-        now.append(current.get(site.space.index, site.tokens))
+        dense.append(known)
+        now.append(current.get(site.space.index, known))
         for plugin in reductions:
-            decision = _decide(plugin, site, current.get(site.space.index, site.tokens))
+            decision = _decide(plugin, site, current.get(site.space.index, known))
             current[site.space.index] = decision.keep
             decisions.append(decision)
-    for plugin in plugins if strict else ():
-        _require_some_place(plugin, decisions)
+    for asked in plugins if strict else ():
+        _require_some_place(asked, decisions)
     chosen = _most_reduced(layers, current)
     return Plan(
         component=program.name,
@@ -125,8 +125,14 @@ def make_plan(
         dense_tokens=chosen[0],
         tokens=chosen[1],
         notes=program.notes,
-        digest=_digest(program, plugins, target, decisions),
+        digest=plan_digest(program, plugins, target, decisions),
     )
+
+
+def count_tokens(program: Program, site: Site) -> int:
+    """Tokens entering a site in the dense program; 0 where their number may vary."""
+    number, symbols = program.labels.symbols.factor(site.tokens)
+    return 0 if symbols else number
 
 
 def _decide(plugin: TokenReduction, site: Site, tokens: int) -> Decision:
@@ -193,61 +199,6 @@ def _most_reduced(
     index = max(layers, key=lambda i: (sum(layers[i][0]) - sum(layers[i][1]), len(layers[i][0]), -i))
     dense, now = layers[index]
     return (*dense, dense[-1]), (*now, final.get(index, now[-1]))
-
-
-def _digest(program: Program, plugins: Sequence[Plugin], target: Target, decisions: Sequence[Decision]) -> str:
-    """Numbers and names only: rewording a refusal does not make another plan."""
-    where = {"name", "exporter", "realisations", "static_shapes", "options"}
-    content = {
-        "api": API_VERSION,
-        "structure": structure(program),
-        "plugins": [{"name": p.name, "options": p.options()} for p in plugins],
-        "target": target.model_dump(mode="json", include=where),
-        "decisions": [[d.site, d.space, d.plugin, d.tokens, d.keep, d.refusal is not None] for d in decisions],
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def structure(program: Program) -> str:
-    """A hash of a program's operations, shapes and wiring; weights and the names of values do not matter."""
-    from torch import fx
-
-    symbols = program.labels.symbols
-    numbers = {node: f"%{index}" for index, node in enumerate(program.graph.nodes)}
-    lines = [f"{spec}" for spec in (*program.inputs, *program.outputs)]
-    for node in program.graph.nodes:
-        args = fx.map_arg((node.args, dict(node.kwargs)), lambda n: _Reference(numbers[n]))
-        lines.append(f"{numbers[node]} {node.op} {_target(node)} {args} {_shapes(node.meta.get('val'), symbols)}")
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-class _Reference(str):
-    """A node in an argument list, by number."""
-
-    __repr__ = str.__str__
-
-
-def _target(node: fx.Node) -> str:
-    """What a node does, in the same words in every process."""
-    target: str | Callable[..., Any] = node.target
-    if isinstance(target, str) or type(target).__module__.startswith("torch"):
-        return str(target)
-    return f"{target.__module__}.{target.__qualname__}"
-
-
-def _shapes(value: Any, symbols: Symbols) -> str:
-    """The shape of a value, or of every part of it; sizes that may vary as products such as ``24*s0``."""
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(_shapes(part, symbols) for part in value)}]"
-    if not hasattr(value, "shape"):
-        return ""
-    return f"{value.dtype}({', '.join(_size(n, symbols) for n in symbols.sizes(value.shape))})"
-
-
-def _size(n: int, symbols: Symbols) -> str:
-    number, primes = symbols.factor(n)
-    known = list(symbols._primes.values())
-    return "*".join([str(number), *(f"s{known.index(p)}" for p in primes)])
 
 
 def steps_of(plan: Plan, sites: Sequence[Site], plugins: Sequence[Plugin]) -> list[Step]:

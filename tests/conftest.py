@@ -38,3 +38,19 @@ def measuring_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str, str], None]:
+    """``golden("cli/help.txt", text)`` compares with the kept text; ``EDGETOK_UPDATE_GOLDEN=1`` keeps the new one."""
+
+    def compare(name: str, text: str) -> None:
+        path = REPOSITORY / "tests" / "golden" / name
+        text = "\n".join(line.rstrip() for line in text.strip("\n").splitlines()) + "\n"
+        if os.environ.get("EDGETOK_UPDATE_GOLDEN"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"{name} is missing: make golden"
+        assert path.read_text(encoding="utf-8") == text, f"{name} differs: if that is meant, make golden"
+
+    return compare

@@ -17,10 +17,10 @@ INPUT, OUTPUT = "input.", "output."
 def write_vectors(path: Path, inputs: Arrays, outputs: Arrays) -> None:
     """Write named arrays, samples on axis 0, as tensors ``input.NAME`` and ``output.NAME``."""
     import numpy as np
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     named = {INPUT + k: v for k, v in inputs.items()} | {OUTPUT + k: v for k, v in outputs.items()}
-    save_file({name: np.ascontiguousarray(array) for name, array in sorted(named.items())}, path)
+    path.write_bytes(save({name: np.ascontiguousarray(array) for name, array in sorted(named.items())}))
 
 
 def read_vectors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

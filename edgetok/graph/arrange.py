@@ -166,7 +166,7 @@ def give_batch(
     aligned: list[Axis] = [()] * missing + list(axes)
     if any(a and (i == place or factors.ids(a) != factors.ids(consumer[i])) for i, a in enumerate(aligned)):
         raise UnplaceableError("its axes are not those of what it is used with")
-    shape: list[Size] = [1] * missing + list(x.shape)
+    shape: list[Size] = [*[1] * missing, *x.shape]
     size = measure(consumer[place])
     wide = x.reshape(shape).expand([size if i == place else -1 for i in range(len(shape))])
     aligned[place] = consumer[place]

@@ -27,7 +27,8 @@ class Factor:
     Attributes:
         size: its size; a prime of ``symbols.PRIMES`` stands for a symbolic size.
         origin: where it was first seen, for people.
-        tags: ``"channel"`` (contracted with weights), ``"input:NAME"`` (an axis of a user input).
+        tags: ``"channel"`` (contracted with weights, or made by them), ``"feature"`` (made by weights), ``"batch"``,
+            ``"input:NAME"`` (an axis of a user input).
         parts: the product it was refined into, or the factor it was unified with.
         segments: the concatenation it is, where known; ``()`` is a segment of one entry.
     """

@@ -25,8 +25,8 @@ def insert(walk: Walk, reduction: Step, node: fx.Node) -> Value:
     Raises:
         PluginFailed: the plugin raised, or its map does not fit.
     """
-    value: Value = walk.values[node]
-    state = _state(walk, reduction, value.tensor.dtype)
+    state = _state(walk, reduction, walk.values[node].tensor.dtype)
+    value = _newest(walk, state, node)
     (where,) = state.space.occurrences(value.axes)
     hidden = plain_tokens(walk, value, state, where)
     signals = _signals(walk, reduction, state, hidden)
@@ -72,12 +72,17 @@ def _signals(walk: Walk, reduction: Step, state: SpaceState, hidden: Tensor) -> 
 
 def _per_head(walk: Walk, state: SpaceState, node: fx.Node) -> Tensor:
     """``(batch, heads, tokens, d)`` of an operand of the attention, whatever its layout."""
-    value: Value = walk.values[node]
-    held = advance(walk, node, value, {state.space.index: state.now}, value.axes)
+    held = _newest(walk, state, node)
     rank, d = len(held.axes), held.tensor.shape[-1]
     (at,) = state.space.occurrences(held.axes[-2:-1])
     flat = plain_tokens(walk, held, state, Occurrence(rank - 2, at.start, at.stop, at.first, at.last))
     return flat.reshape(flat.shape[0], flat.shape[1], -1, d).transpose(1, 2)
+
+
+def _newest(walk: Walk, state: SpaceState, node: fx.Node) -> Value:
+    """A node's value on the newest tokens, also where it was computed from all of them."""
+    value: Value = walk.values[node]
+    return advance(walk, node, value, {state.space.index: state.now}, value.axes)
 
 
 def _ask(reduction: Step, signals: Signals) -> TokenMap:

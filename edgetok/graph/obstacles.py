@@ -31,7 +31,7 @@ def of_tokens(space: Space, lead: Iterable[Factor], labels: Labels) -> str | Non
     free = [f for f in lead if "channel" not in f.tags and "batch" not in f.tags and not symbols.is_symbolic(f.size)]
     if any(symbols.factor(f.size)[1] for f in space.axis):
         return "its number of tokens is symbolic; capture the model with a fixed number of tokens"
-    if any("channel" in f.tags for f in space.axis):
+    if any("feature" in f.tags for f in space.axis):
         return "it attends over channels, not tokens (cross-covariance attention)"
     if free:
         names = ", ".join(str(f) for f in free)

@@ -188,22 +188,20 @@ class Walk:
         return out
 
     def _factor(self, factor: Factor) -> Size:
-        if factor.size < FIRST_PRIME:
-            return factor.size
+        number, primes = self.labels.symbols.factor(factor.size)
         pieces = factors.leaves((factor,))
+        if number < FIRST_PRIME and set(primes) <= set(self.symbols):
+            out: Size = number
+            for prime in primes:
+                out = out * self.symbols[prime]
+            return out
         if len(pieces) > 1:
             return sum((self.measure(piece) for piece in pieces), start=0)
-        number, primes = self.labels.symbols.factor(factor.size)
-        if number >= FIRST_PRIME or not set(primes) <= set(self.symbols):
-            raise RepairFailed(
-                f"The size of {factor.origin} is not known while re-tracing.",
-                why="it is symbolic and no product of sizes of inputs",
-                hint="Capture the model with a fixed batch.",
-            )
-        out: Size = number
-        for prime in primes:
-            out = out * self.symbols[prime]
-        return out
+        raise RepairFailed(
+            f"The size of {factor.origin} is not known while re-tracing.",
+            why="it is symbolic and no product of sizes of inputs",
+            hint="Capture the model with a fixed batch.",
+        )
 
 
 __all__ = ["Retrace", "Step", "Value", "Walk"]

@@ -1,4 +1,4 @@
-"""What is measured once both files exist: parity, accuracy, latency, memory."""
+"""What is measured once both files exist: parity and accuracy."""
 
 from __future__ import annotations
 
@@ -6,79 +6,92 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
+from edgetok.errors import DatasetNotFound, UnsupportedModel
 from edgetok.report.evidence import Accuracy
-from edgetok.session.inputs import batches, seeded
-from edgetok.session.variants import load
+from edgetok.session.inputs import Fitted, Samples, seeded
+from edgetok.session.interface import batched, delivered, dtype_of, fixed_batch
 from edgetok.verify import Delivery, Parity, verify
 from edgetok.verify.checkbuild import Toolchain
 
 if TYPE_CHECKING:
-    from edgetok.evaluate import Dataset
+    from edgetok.graph import TensorSpec
     from edgetok.recipe import Recipe
     from edgetok.session.clock import Clock
-    from edgetok.session.inputs import Arrays
     from edgetok.session.prepare import Prepared
     from edgetok.session.variants import Variants
 
-Samples = Iterable[tuple[Any, int]] | Callable[[], Iterable[tuple[Any, int]]]
+Pairs = Iterable[tuple[Any, int]] | Callable[[], Iterable[tuple[Any, int]]]
+Kind = Literal["real", "seeded"]
 
 
-def find_data(prepared: Prepared, recipe: Recipe, data: Samples | None) -> Dataset | None:
+def find_data(prepared: Prepared, recipe: Recipe, data: Pairs | None) -> Fitted | None:
     """The labelled data that the recipe or the caller names, found before any long work.
 
     Raises:
-        DatasetNotFound: it is missing or malformed.
+        DatasetNotFound: it is missing or malformed, or a label is no class of the model.
+        UnsupportedModel: the model gives no class scores to evaluate.
     """
     spec = data if data is not None else recipe.eval.data
     if spec is None:
         return None
     from edgetok.evaluate import load_dataset
 
-    return load_dataset(
+    classes = _classes(prepared.program.outputs)
+    dataset = load_dataset(
         spec,
         recipe.eval.preprocessing or prepared.model.preprocessing,
         classes=prepared.model.labels,
         input_name=prepared.program.inputs[0].name,
         limit=recipe.eval.limit,
     )
+    odd = [label for label in getattr(dataset, "labels", ()) if label >= classes]
+    if odd:
+        raise DatasetNotFound(
+            f"The labels of {dataset.name} do not fit the model.",
+            why=f"class {max(odd)}; the model has {classes}, counted from 0",
+            hint="Labels are indices into the model's own classes.",
+        )
+    return Fitted(dataset, delivered(prepared, prepared.program.inputs))
 
 
-def parity_inputs(
-    prepared: Prepared, recipe: Recipe, dataset: Dataset | None
-) -> tuple[Arrays, Literal["real", "seeded"]]:
-    """Samples to compare on: the dataset's first ones, or generated ones."""
-    wanted = recipe.parity.samples
-    if dataset is None:
-        return seeded(prepared.program, wanted, recipe.parity.seed), "seeded"
-    inputs, _ = next(iter(dataset.batches(wanted)))
-    names = [spec.name for spec in prepared.program.inputs]
-    return {name: np.asarray(inputs[name]) for name in names if name in inputs}, "real"
+def _classes(outputs: tuple[TensorSpec, ...]) -> int:
+    scores = next((spec for spec in outputs if spec.name == "logits"), outputs[0])
+    if len(scores.shape) != 2 or not isinstance(scores.shape[1], int):
+        raise UnsupportedModel(
+            f"Output {scores.name!r} is no class scores, so accuracy cannot be evaluated.",
+            why=f"its shape is {scores.shape}",
+            hint="Evaluate classifiers here; other tasks with your own code on the bundle.",
+        )
+    return scores.shape[1]
+
+
+def parity_samples(prepared: Prepared, recipe: Recipe, dataset: Fitted | None) -> tuple[Samples, Kind]:
+    """What to compare on: the dataset's first samples, or generated ones; whole batches where their size is fixed."""
+    fixed, wanted = fixed_batch(prepared) or 1, recipe.parity.samples
+    wanted = -(-wanted // fixed) * fixed
+    rows = batched(prepared.program)
+    if dataset is not None:
+        arrays, _ = next(iter(dataset.batches(wanted)))
+        return Samples(arrays, rows), "real"
+    made = seeded(prepared.program, wanted, recipe.parity.seed)
+    specs = {spec.name: spec.dtype for spec in delivered(prepared, prepared.program.inputs)}
+    return Samples({name: array.astype(specs[name], copy=False) for name, array in made.items()}, rows), "seeded"
 
 
 def check_parity(
-    prepared: Prepared,
-    recipe: Recipe,
-    variants: Variants,
-    inputs: Arrays,
-    kind: Literal["real", "seeded"],
-    scratch: Path,
+    prepared: Prepared, recipe: Recipe, variants: Variants, samples: Samples, kind: Kind, scratch: Path
 ) -> Parity:
     """The parity gate on the delivered file.
 
     Raises:
         ParityFailed, DecisionsDiffer: unless the recipe allows failure.
     """
-    tools = prepared.tools
-    threads = recipe.bench.threads
-    toolchain = Toolchain(tools.exporter, tools.target, tools.options, threads)
-    size = fixed_batch(prepared) or len(next(iter(inputs.values())))
+    tools, threads = prepared.tools, recipe.bench.threads
     return verify(
-        Delivery(variants.optimised.program, load(variants.optimised, tools, threads)),
-        toolchain,
-        batches(inputs, size),
-        dense=Delivery(variants.dense.program, load(variants.dense, tools, threads)),
+        Delivery(variants.optimised.program, variants.optimised.runner(threads)),
+        Toolchain(tools.exporter, tools.target, tools.options, threads),
+        samples.batches(fixed_batch(prepared) or len(samples)),
+        dense=Delivery(variants.dense.program, variants.dense.runner(threads)),
         dtype=dtype_of(prepared),
         role=prepared.component.role,
         inputs=kind,
@@ -87,32 +100,16 @@ def check_parity(
     )
 
 
-def dtype_of(prepared: Prepared) -> Literal["fp32", "fp16"]:
-    """What the delivered file computes in."""
-    return "fp16" if getattr(prepared.tools.options, "dtype", "fp32") == "fp16" else "fp32"
-
-
-def fixed_batch(prepared: Prepared) -> int | None:
-    """The only batch size that the file takes; ``None`` where any does."""
-    batch = getattr(prepared.tools.options, "batch", "dynamic")
-    if batch != "dynamic":
-        return int(batch)
-    if not prepared.program.dynamic:
-        return int(next(iter(prepared.program.example.values())).shape[0])
-    return None
-
-
 def measure_accuracy(
-    prepared: Prepared, recipe: Recipe, variants: Variants, dataset: Dataset | None, clock: Clock
+    prepared: Prepared, recipe: Recipe, variants: Variants, dataset: Fitted | None, clock: Clock
 ) -> Accuracy:
-    """Task accuracy of both files on the same samples; empty where there are no labelled samples."""
+    """Task accuracy of both files on the same samples, with all threads; empty where there are no labelled samples."""
     if dataset is None:
         return Accuracy.not_evaluated()
     from edgetok.evaluate import evaluate
 
-    tools = prepared.tools
-    dense, optimised = (load(v, tools, None) for v in (variants.dense, variants.optimised))
+    dense, optimised = (v.runner(None) for v in (variants.dense, variants.optimised))
     batch = fixed_batch(prepared) or recipe.eval.batch
     found = evaluate(dense, optimised, dataset, batch=batch, progress=clock.progress)
-    how = f"Both files run by {tools.target.runtime} on the same {found.n} samples of {dataset.name}."
+    how = f"Both files run by {prepared.tools.target.runtime} on the same {found.n} samples of {dataset.name}."
     return Accuracy.from_result(found, how=how, data=dataset.name)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from edgetok.plan import Plan
+from edgetok.plan import Plan, count_tokens
 from edgetok.session.clock import Clock
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class _Part(BaseModel):
 
 
 class SpaceRow(_Part):
-    """A token space: its size, its segments, and the factors it is a product of."""
+    """A token space: its size (0 where it may vary), its segments, and the factors it is a product of."""
 
     index: int
     tokens: int
@@ -60,21 +60,25 @@ class Inspection(_Part):
     def __str__(self) -> str:
         lines = [f"{self.model}: component {self.component!r}, {self.operations} operations"]
         lines += [f"  in   {spec}" for spec in self.inputs] + [f"  out  {spec}" for spec in self.outputs]
-        for s in self.spaces:
-            segments = " | ".join(map(str, s.segments))
-            lines.append(
-                f"space {s.index}: {s.tokens} tokens ({segments}), {s.protected} protected, {' x '.join(s.factors)}"
-            )
-        for row in self.sites:
-            extra = f"grid {row.grid[0]}x{row.grid[1]}, " if row.grid else ""
-            where = f"anchor {row.anchor}" if row.obstacle is None else f"refused: {row.obstacle}"
-            lines.append(
-                f"  {row.name}  space {row.space}, {row.heads} heads, {extra}mask {row.mask}, "
-                f"{'positions, ' if row.positions else ''}{where}"
-            )
+        lines += [_space_line(space) for space in self.spaces]
+        lines += [_site_line(site) for site in self.sites]
         lines += [f"no label rule: {op}" for op in self.unlabelled]
-        lines += [f"note: {note}" for note in self.notes]
+        lines += [f"note: {note}" for note in self.notes if self.plan is None]
         return "\n".join([*lines, str(self.plan)] if self.plan is not None else lines)
+
+
+def _space_line(space: SpaceRow) -> str:
+    segments = " | ".join(str(n or "any") for n in space.segments)
+    made_of = " x ".join(space.factors)
+    return f"space {space.index}: {space.tokens or 'any'} tokens ({segments}), {space.protected} protected, {made_of}"
+
+
+def _site_line(site: SiteRow) -> str:
+    seen = [f"space {site.space}", f"{site.heads} heads", f"mask {site.mask}"]
+    seen += [f"grid {site.grid[0]}x{site.grid[1]}"] if site.grid else []
+    seen += ["positions"] if site.positions else []
+    seen += [f"anchor {site.anchor}" if site.obstacle is None else f"refused: {site.obstacle}"]
+    return f"  {site.name}  {', '.join(seen)}"
 
 
 def inspect(recipe: Recipe, *, allow_network: bool = False, progress: Progress | None = None) -> Inspection:
@@ -96,8 +100,8 @@ def inspect(recipe: Recipe, *, allow_network: bool = False, progress: Progress |
         inputs=tuple(_spec(s) for s in program.inputs),
         outputs=tuple(_spec(s) for s in program.outputs),
         operations=sum(node.op == "call_function" for node in program.graph.nodes),
-        spaces=tuple(_space(site) for _, site in sorted(spaces.items())),
-        sites=tuple(_site(site) for site in sites),
+        spaces=tuple(_space(program, site) for _, site in sorted(spaces.items())),
+        sites=tuple(_site(program, site) for site in sites),
         unlabelled=_unlabelled(program),
         notes=program.notes,
         plan=prepared.plan if recipe.plugins else None,
@@ -109,22 +113,22 @@ def _spec(spec: object) -> str:
     return f"{name} {dtype} ({', '.join(map(str, shape))})"
 
 
-def _space(site: Site) -> SpaceRow:
-    space = site.space
+def _space(program: Program, site: Site) -> SpaceRow:
+    space, symbols = site.space, program.labels.symbols
     return SpaceRow(
         index=space.index,
-        tokens=space.tokens,
-        segments=space.sizes,
-        factors=tuple(str(f.size) for f in space.axis),
+        tokens=count_tokens(program, site),
+        segments=tuple(0 if symbols.factor(n)[1] else n for n in space.sizes),
+        factors=tuple("any" if symbols.factor(f.size)[1] else str(f.size) for f in space.axis),
         protected=site.protected,
     )
 
 
-def _site(site: Site) -> SiteRow:
+def _site(program: Program, site: Site) -> SiteRow:
     return SiteRow(
         name=site.name,
         space=site.space.index,
-        tokens=site.tokens,
+        tokens=count_tokens(program, site),
         heads=site.heads,
         mask=site.mask.kind,
         positions=site.positions,

@@ -7,9 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgetok.report.cost import Latency, LatencyRow, LoadMs, Memory
-from edgetok.session.evidence import fixed_batch
-from edgetok.session.inputs import repeated
-from edgetok.session.variants import load
+from edgetok.session.inputs import Samples
+from edgetok.session.interface import fixed_batch
 
 if TYPE_CHECKING:
     from edgetok.bench import Cold
@@ -35,30 +34,31 @@ class Cost:
     load_ms: LoadMs
 
 
-def measure_cost(prepared: Prepared, recipe: Recipe, variants: Variants, inputs: Arrays, clock: Clock) -> Cost:
+def measure_cost(prepared: Prepared, recipe: Recipe, variants: Variants, samples: Samples, clock: Clock) -> Cost:
     """Interleaved latency at every batch size of the recipe; memory and load time in fresh processes."""
     if not recipe.bench.enabled:
         return Cost(Latency(how=_OFF), Memory(how=_OFF), LoadMs(how=_OFF))
     fixed = fixed_batch(prepared)
     sizes = (fixed,) if fixed else recipe.bench.batches
-    timed = [_time(prepared, recipe.bench, variants, repeated(inputs, size), clock) for size in sizes]
+    timed = [_time(prepared, recipe, variants, samples.filled(size), clock) for size in sizes]
     rows = [_row(t) for t in timed]
     latency = Latency(
         **rows[0].model_dump(), how=timed[0].how, load_average=timed[0].load_average, more=tuple(rows[1:])
     )
-    return _with_cold(prepared, recipe.bench, variants, repeated(inputs, sizes[0]), latency)
+    return _with_cold(prepared, recipe.bench, variants, samples.filled(sizes[0]), latency)
 
 
-def _time(prepared: Prepared, settings: BenchSettings, variants: Variants, inputs: Arrays, clock: Clock) -> Timed:
+def _time(prepared: Prepared, recipe: Recipe, variants: Variants, inputs: Arrays, clock: Clock) -> Timed:
     from edgetok.bench import bench
 
-    both = {"dense": variants.dense, "optimized": variants.optimised}
+    settings, both = recipe.bench, {"dense": variants.dense, "optimized": variants.optimised}
     return bench(
-        {name: partial(load, variant, prepared.tools, settings.threads) for name, variant in both.items()},
+        {name: partial(variant.runner, settings.threads) for name, variant in both.items()},
         inputs,
         threads=settings.threads,
         runs=settings.runs,
         runtime=prepared.tools.target.runtime,
+        seed=recipe.seed,
         progress=clock.progress,
     )
 
@@ -108,21 +108,29 @@ def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings) 
 
     manifest = bundle.manifest
     assert manifest.vectors is not None
-    inputs, _ = read_vectors(bundle.path / manifest.vectors.file)
+    arrays, _ = read_vectors(bundle.path / manifest.vectors.file)
     entry = bundle.entry(manifest.vectors.component)
-    sizes = settings.batches if _is_dynamic(bundle) else (len(next(iter(inputs.values()))),)
+    samples = Samples(arrays, _rows(bundle, arrays))
+    sizes = settings.batches if _is_dynamic(bundle) else (len(samples),)
     timed = tuple(
         bench(
-            {"bundle": lambda: exporter.load(entry, threads=settings.threads)},
-            repeated(inputs, size),
+            {"bundle": partial(exporter.load, entry, threads=settings.threads)},
+            samples.filled(size),
             threads=settings.threads,
             runs=settings.runs,
             runtime=manifest.runtime,
         )
         for size in sizes
     )
-    return BundleCost(timed, measure_cold(exporter, entry, repeated(inputs, sizes[0]), threads=settings.threads))
+    return BundleCost(timed, measure_cold(exporter, entry, samples.filled(sizes[0]), threads=settings.threads))
+
+
+def _rows(bundle: Bundle, arrays: Arrays) -> frozenset[str]:
+    """The inputs with one entry per recorded sample."""
+    vectors = bundle.manifest.vectors
+    assert vectors is not None
+    return frozenset(name for name, array in arrays.items() if array.ndim and len(array) == vectors.samples)
 
 
 def _is_dynamic(bundle: Bundle) -> bool:
-    return any(isinstance(size, str) for c in bundle.manifest.components for t in c.inputs for size in t.shape)
+    return any(isinstance(size, str) for c in bundle.manifest.components for t in c.inputs for size in t.shape[:1])

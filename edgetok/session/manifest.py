@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgetok.bundle import ComponentEntry, Manifest, ParitySummary, TensorEntry, Vectors, list_files, write_manifest
 from edgetok.bundle.manifest import FileRole, PluginEntry
+from edgetok.session.interface import delivered
 from edgetok.session.versions import versions
 
 if TYPE_CHECKING:
@@ -28,14 +29,14 @@ def write_files_manifest(stage: Path, prepared: Prepared, variants: Variants, pa
         target=tools.target.name,
         exporter=tools.exporter.name,
         runtime=tools.target.runtime,
-        plugins=tuple(PluginEntry(name=p.name, options=p.options()) for p in tools.plugins),  # type: ignore[arg-type]
+        plugins=tuple(PluginEntry(name=p.name, options=p.options()) for p in tools.plugins),
         components=(
             ComponentEntry(
                 name=program.name,
                 role=prepared.component.role,
                 file=exported.entry.relative_to(stage).as_posix(),
-                inputs=tuple(_tensor(s) for s in program.inputs),
-                outputs=tuple(_tensor(s) for s in program.outputs),
+                inputs=tuple(_tensor(s) for s in delivered(prepared, program.inputs)),
+                outputs=tuple(_tensor(s) for s in delivered(prepared, program.outputs)),
             ),
         ),
         preprocessing=prepared.recipe.eval.preprocessing or prepared.model.preprocessing,

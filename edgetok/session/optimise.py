@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetok.bundle import check_output, staged
-from edgetok.errors import BadCommand
+from edgetok.errors import BadCommand, OutputExists, OutputNotWritable
 from edgetok.recipe import PluginUse, Recipe
 from edgetok.session.clock import Clock
+from edgetok.session.interface import dtype_of
 from edgetok.session.prepare import Prepared, check_installed, find_tools, prepare, with_weights
 from edgetok.session.result import Result
 
@@ -57,26 +58,66 @@ def optimize(
     resolved = resolve(prepared)
     if dry_run:
         return Result(resolved, prepared.plan)
+    from edgetok.bundle import read_bundle
     from edgetok.session.deliver import deliver
 
-    with (
-        tempfile.TemporaryDirectory(prefix="edgetok-") as scratch,
-        staged(Path(str(recipe.output)), force=force) as stage,
-    ):
+    output = _check(recipe, force, need=_bytes(prepared))
+    with tempfile.TemporaryDirectory(prefix="edgetok-") as scratch, staged(output, force=force) as stage:
         report = deliver(with_weights(prepared), resolved, stage, Path(scratch), clock, data)
-    from edgetok.bundle import read_bundle
-
-    return Result(resolved, prepared.plan, read_bundle(Path(str(recipe.output))), report)
+    return Result(resolved, prepared.plan, read_bundle(output), report)
 
 
-def _check(recipe: Recipe, force: bool) -> None:
-    if recipe.output is None:
+def _check(recipe: Recipe, force: bool, need: int = 0) -> Path:
+    if not recipe.output:
         raise BadCommand("No output is given.", hint="Name a directory for the bundle (-o DIRECTORY).")
-    check_output(Path(recipe.output), force=force)
+    try:
+        output = Path(recipe.output).expanduser()
+        check_output(output, force=force, need=need)
+        inside = Path.cwd().is_relative_to(output.resolve())
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a zero byte, a name too long
+        raise OutputNotWritable(
+            f"{recipe.output!r} cannot be written", why=str(error), hint="Choose another output with -o."
+        ) from error
+    if inside:
+        raise OutputExists(
+            f"{output} is the working directory.",
+            why="a bundle is put in place by renaming, which would take the directory away from under you",
+            hint="Name a directory that shall be made, such as -o out.",
+        )
+    return output
+
+
+def _bytes(prepared: Prepared) -> int:
+    """What the weights alone will take in the bundle."""
+    size = 2 if dtype_of(prepared) == "fp16" else 4
+    return size * sum(parameter.numel() for parameter in prepared.program.exported.parameters())
 
 
 def resolve(prepared: Prepared) -> Recipe:
-    """The recipe with every plugin option written out and the plan's digest."""
+    """The recipe with every plugin option written out, local paths made absolute, and the plan's digest.
+
+    It replays from any working directory. Only code named as ``package.module:name`` must be importable there.
+    """
+    recipe = prepared.recipe
     uses = tuple(PluginUse(name=p.name, options=p.options()) for p in prepared.tools.plugins)
-    changes = {"plugins": uses, "target": prepared.tools.target.name, "plan_digest": prepared.plan.digest}
-    return prepared.recipe.model_copy(update=changes)
+    target = _absolute(recipe.target) if recipe.target.endswith(".toml") else prepared.tools.target.name
+    data = recipe.eval.data and _absolute_data(recipe.eval.data)
+    changes = {
+        "model": _absolute(recipe.model) if prepared.model.source == recipe.model else recipe.model,
+        "plugins": uses,
+        "target": target,
+        "eval": recipe.eval.model_copy(update={"data": data}),
+        "plan_digest": prepared.plan.digest,
+    }
+    return recipe.model_copy(update=changes)
+
+
+def _absolute(ref: str) -> str:
+    """A local path in full; anything else as it is."""
+    path = Path(ref).expanduser()
+    return str(path.resolve()) if path.exists() else ref
+
+
+def _absolute_data(ref: str) -> str:
+    scheme, colon, rest = ref.partition(":")
+    return f"{scheme}:{_absolute(rest)}" if scheme == "imagefolder" and colon else _absolute(ref)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, replace
+from io import StringIO
 from typing import TYPE_CHECKING
 
 from edgetok import requirements
-from edgetok.errors import BadCommand, BrokenWeights, DigestMismatch
+from edgetok.errors import BadCommand, BrokenWeights, DigestMismatch, UnsupportedModel
 from edgetok.options import build
 from edgetok.order import order
 from edgetok.plan import Plan, make_plan, steps_of
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pydantic import BaseModel
+    from torch import Tensor
 
     from edgetok.exporter import Exporter
     from edgetok.graph import Program, Site, Step
@@ -86,7 +90,7 @@ def prepare(
         PlanError: the plugins have no place in it.
         DigestMismatch: the recipe is resolved, and this is not the plan it was resolved to.
     """
-    with clock.stage("load"):
+    with clock.stage("load"), seeded(recipe.seed):
         from edgetok.sources import load_model
 
         found = load_model(recipe.model, allow_network=allow_network) if model is None else model
@@ -97,11 +101,13 @@ def prepare(
             hint="Load the component you want by a factory of your own: package.module:factory.",
         )
     component = found.only
+    check_plain(component)
     with clock.stage("capture"):
         from edgetok.graph import capture, find_sites
 
         add_label_rules()
-        program = capture(component)
+        with redirect_stderr(StringIO()):  # torch prints the graph of what it cannot capture
+            program = capture(component)
     with clock.stage("plan"):
         sites = tuple(find_sites(program))
         plan = make_plan(program, sites, tools.plugins, tools.target, strict=strict)
@@ -112,6 +118,33 @@ def prepare(
             hint="Remove plan_digest from the recipe to accept the new plan.",
         )
     return Prepared(recipe, tools, found, component, program, sites, plan)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Make torch's randomness inside the block repeatable, and leave the caller's as it was."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def check_plain(component: Component) -> None:
+    """Refuse what cannot be the fp32 reference on a CPU.
+
+    Raises:
+        UnsupportedModel: weights or inputs are in half precision, or on an accelerator.
+    """
+    tensors = [*component.module.named_parameters(), *component.module.named_buffers(), *component.inputs.items()]
+    for name, tensor in tensors:
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if dtype.startswith(("float16", "bfloat16", "float8")) or tensor.device.type != "cpu":
+            raise UnsupportedModel(
+                f"{type(component.module).__name__} is no fp32 model on the CPU.",
+                why=f"{name} is {dtype} on {tensor.device}",
+                hint="model.float().cpu(), and inputs likewise; the file's own dtype is exporter.dtype (fp16).",
+            )
 
 
 def add_label_rules() -> None:
@@ -146,9 +179,11 @@ def with_weights(prepared: Prepared) -> Prepared:
         if found is None or found.shape != expected.shape:
             raise BrokenWeights(
                 f"The weights do not fit the model: {name}.",
-                why="it is missing"
-                if found is None
-                else f"shape {tuple(found.shape)}, expected {tuple(expected.shape)}",
+                why=_misfit(found, expected),
             )
         state[name] = found
     return replace(prepared, program=prepared.program.with_state(state))
+
+
+def _misfit(found: Tensor | None, expected: Tensor) -> str:
+    return "it is missing" if found is None else f"shape {tuple(found.shape)}, expected {tuple(expected.shape)}"

@@ -12,7 +12,7 @@ from edgetok.report.evidence import Parity as ParitySection
 from edgetok.report.flops import count_flops
 from edgetok.report.schema import Delivered, Io, ModelInfo, PluginInfo, Report, TargetInfo
 from edgetok.report.tokens import tokens_per_layer
-from edgetok.session.evidence import dtype_of
+from edgetok.session.interface import delivered, dtype_of, fixed_batch
 from edgetok.session.versions import machine, versions
 
 if TYPE_CHECKING:
@@ -74,11 +74,11 @@ def make_report(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> Repor
         refusals=tuple(
             Refusal(site=d.site, plugin=d.plugin, reason=d.refusal) for d in plan.decisions if d.refusal is not None
         ),
-        notes=(*plan.notes, *(f"{d.site}: {d.note}" for d in plan.decisions if d.note)),
+        notes=(*_notes(prepared, recipe, evidence), *(f"{d.site}: {d.note}" for d in plan.decisions if d.note)),
         timings=Timings(how="Wall clock of each stage of this run.", seconds=dict(evidence.seconds)),
         versions=versions(),
         machine=machine(),
-        delivered=_delivered(variants),
+        delivered=_delivered(prepared, variants),
         preprocessing=recipe.eval.preprocessing or prepared.model.preprocessing,
         recipe=recipe.model_copy(update={"output": None}).model_dump(mode="json"),
     )
@@ -96,13 +96,25 @@ def _model(prepared: Prepared) -> ModelInfo:
     )
 
 
-def _delivered(variants: Variants) -> Delivered:
+def _notes(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> tuple[str, ...]:
+    """What a person should know before anything else."""
+    notes, fixed = list(prepared.plan.notes), fixed_batch(prepared)
+    if not evidence.parity.passed:
+        notes.insert(0, "Parity FAILED. This file was delivered because the run allowed it (parity.allow_failure).")
+    if fixed and recipe.bench.enabled and set(recipe.bench.batches) != {fixed}:
+        notes.append(f"The file takes batches of {fixed} only, so latency is measured at that size.")
+    if not prepared.model.source:
+        notes.append("The model was given in memory: recipe.yaml replays from Python, with the model given again.")
+    return tuple(notes)
+
+
+def _delivered(prepared: Prepared, variants: Variants) -> Delivered:
     exported, program = variants.optimised.exported, variants.optimised.program
     return Delivered(
         entry=exported.entry.name,
         files=tuple(path.name for path in exported.files),
-        inputs=tuple(_io(s) for s in program.inputs),
-        outputs=tuple(_io(s) for s in program.outputs),
+        inputs=tuple(_io(s) for s in delivered(prepared, program.inputs)),
+        outputs=tuple(_io(s) for s in delivered(prepared, program.outputs)),
     )
 
 

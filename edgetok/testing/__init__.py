@@ -5,6 +5,17 @@
 
 from edgetok.testing import digits, zoo
 from edgetok.testing.cases import Case, RefusalCase, Task
+from edgetok.testing.exporter import ExporterConformance
 from edgetok.testing.plugin import PluginConformance
+from edgetok.testing.target import TargetConformance
 
-__all__ = ["Case", "PluginConformance", "RefusalCase", "Task", "digits", "zoo"]
+__all__ = [
+    "Case",
+    "ExporterConformance",
+    "PluginConformance",
+    "RefusalCase",
+    "TargetConformance",
+    "Task",
+    "digits",
+    "zoo",
+]

@@ -41,12 +41,14 @@ class Case:
         component: makes the model and its example inputs (batch 2 or more); the same one every time.
         plugin: other options for this case; ``None`` takes the kit's ``plugin``.
         task: what the method may lose here.
+        export: whether its file is checked too; that is slow, and one model of each kind is enough.
     """
 
     id: str
     component: Factory
     plugin: TokenReduction | None = None
     task: Task | None = None
+    export: bool = True
 
 
 @dataclass(frozen=True)

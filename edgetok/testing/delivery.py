@@ -31,9 +31,9 @@ SAME = 1e-3
 class DeliveryChecks(Stage):
     """Export and reload; a task loss within a bound that means something."""
 
-    def test_exported_file_computes_the_same(self, accepted: Case) -> None:
+    def test_exported_file_computes_the_same(self, exported: Case) -> None:
         """Each target that runs on this machine exports the program, loads the file and agrees with torch."""
-        trial, targets = self.trial(accepted), targets_here()
+        trial, targets = self.trial(exported), targets_here()
         if not targets:
             pytest.skip("no target that is installed runs here")
         for target in targets:
@@ -51,8 +51,8 @@ class DeliveryChecks(Stage):
         steps = [Step(step.site, RandomDrop(), step.keep) for step in trial.steps]
         loss = task.loss(trial.subject.dense, rewrite(trial.subject.program, steps))
         assert loss > task.at_most, (
-            f"dropping random tokens loses {loss:.4g} {task.unit}, within the bound of {task.at_most:.4g}: the bound says "
-            "nothing about the method. Reduce more in this case, or lower the bound."
+            f"dropping random tokens loses {loss:.4g} {task.unit}, within the bound of {task.at_most:.4g}: the bound "
+            "says nothing about the method. Reduce more in this case, or lower the bound."
         )
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from edgetok.testing.declaration import DeclarationChecks
 from edgetok.testing.delivery import DeliveryChecks
 from edgetok.testing.rewriting import RewritingChecks
 from edgetok.testing.tokens import TokenChecks
 
+if TYPE_CHECKING:
+    from edgetok.plugin import TokenReduction
+
 GUARD = "test_no_check_is_overridden_without_a_reason"
 
 
 class PluginConformance(DeclarationChecks, RewritingChecks, TokenChecks, DeliveryChecks):
-    """Every promise of a token reduction, checked. State:
+    """Every promise of a token reduction, checked, for what an author states.
 
         class TestMine(PluginConformance):
             plugin = Mine(strength=2)
@@ -25,6 +29,8 @@ class PluginConformance(DeclarationChecks, RewritingChecks, TokenChecks, Deliver
     A check that cannot hold is overridden under ``@pytest.mark.xfail(reason=...)`` or ``skip(reason=...)``, where
     readers see it.
     """
+
+    plugin: TokenReduction
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -45,9 +51,11 @@ def check_names(kit: type = PluginConformance) -> list[str]:
 def checks(cls: type[PluginConformance]) -> Iterator[tuple[str, str, Callable[[], None]]]:
     """Every check of a kit class as ``(name, case id, call)``: for running it without pytest."""
     kit = cls()
-    rows = {"accepted": kit.accepts, "refused": kit.refuses, "lossy": [case for case in kit.accepts if case.task]}
+    rows = kit.rows()
     for name in check_names():
         function = getattr(kit, name)
+        if not callable(function):
+            continue
         wanted = list(inspect.signature(function).parameters)
         if not wanted:
             yield name, "", function

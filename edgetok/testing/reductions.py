@@ -87,6 +87,26 @@ class Watch:
         return token_map
 
 
+class Merge(TokenReduction):
+    """Merges two pairs of tokens at every site: a reduction that uses every primitive, for trying exporters."""
+
+    name: ClassVar[str] = "merge"
+    summary: ClassVar[str] = "Merge two pairs of tokens."
+    paper: ClassVar[str] = "none"
+
+    def keep(self, site: Site, tokens: int) -> int:
+        """Two fewer."""
+        return tokens - 2
+
+    def reduce(self, signals: Signals, keep: int) -> TokenMap:
+        """The pairs with the most similar keys."""
+        from edgetok.graph import TokenMap
+        from edgetok.ops import bipartite_match
+
+        sizes = signals.sizes if signals.padded else None
+        return TokenMap(*bipartite_match(signals.keys, sizes, signals.tokens - keep, signals.protected, "kept"))
+
+
 class RandomDrop(TokenReduction):
     """As many tokens as another reduction leaves, picked at random: what a method has to beat."""
 

@@ -24,9 +24,10 @@ class RewritingChecks(Stage):
 
     def test_accepted_and_refused_models_are_stated(self) -> None:
         """There is at least one model of either kind, a task for what the method may lose, and ids are unique."""
-        ids = [case.id for case in (*self.accepts, *self.refuses)]
+        ids = [case.id for case in self.accepts] + [case.id for case in self.refuses]
         assert self.accepts, "state models that the plugin accepts"
         assert self.refuses, "state models that the plugin refuses, and why"
+        assert any(case.export for case in self.accepts), "no accepted case is exported"
         assert len(set(ids)) == len(ids), f"ids repeat: {sorted(ids)}"
         assert self.lossless or any(case.task for case in self.accepts), (
             "state a task for a trained model, e.g. edgetok.testing.digits, or lossless = 'why it loses nothing'"

@@ -39,11 +39,16 @@ class Stage:
         cls._trials = {}
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """One test per model for checks that ask for ``accepted``, ``refused`` or ``lossy``."""
-        lossy = [case for case in self.accepts if case.task]
-        for name, cases in (("accepted", self.accepts), ("refused", self.refuses), ("lossy", lossy)):
+        """One test per model for checks that ask for one."""
+        for name, cases in self.rows().items():
             if name in metafunc.fixturenames:
                 metafunc.parametrize(name, cases, ids=lambda case: case.id)
+
+    def rows(self) -> dict[str, Sequence[Case] | Sequence[RefusalCase]]:
+        """The models that a check gets, by the name of its argument."""
+        lossy = [case for case in self.accepts if case.task]
+        exported = [case for case in self.accepts if case.export]
+        return {"accepted": self.accepts, "refused": self.refuses, "lossy": lossy, "exported": exported}
 
     def plugin_for(self, case: Case) -> TokenReduction:
         """The plugin with the options of a case."""

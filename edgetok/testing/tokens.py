@@ -24,7 +24,7 @@ class TokenChecks(Stage):
     """Sound maps, conserved sizes, silent padding, independent samples."""
 
     def test_token_maps_are_sound(self, accepted: Case) -> None:
-        """Every old token goes to one place at most, every new one has a representative, the protected stay in front."""
+        """Every old token goes to one place at most, every new one has a representative, the protected stay put."""
         for call in self.trial(accepted).watched:
             _check_sound(call)
 
@@ -35,10 +35,10 @@ class TokenChecks(Stage):
 
     def test_sizes_are_conserved(self, accepted: Case) -> None:
         """As long as tokens are merged and none is dropped, sizes add up to the number of real tokens."""
-        calls = self.trial(accepted).watched
-        start, spaces = {}, [step.site.space.index for step in self.trial(accepted).steps]
-        for space, call in zip(spaces, calls, strict=True):
-            total = call.sizes.sum(1)
+        trial = self.trial(accepted)
+        start: dict[int, Tensor | None] = {}
+        for step, call in zip(trial.steps, trial.watched, strict=True):
+            total, space = call.sizes.sum(1), step.site.space.index
             want = start.setdefault(space, total)
             if want is not None:
                 torch.testing.assert_close(total, want, msg=f"{call.site}: sizes sum to {total}, not {want}")
@@ -55,7 +55,9 @@ class TokenChecks(Stage):
             return
         real = trial.subject.program.example[marks].bool()
         assert not bool(real.all()), "the example of this case has no padding"
-        inputs = {name: t if name == marks else _repainted(t, real) for name, t in trial.subject.program.example.items()}
+        inputs = {
+            name: t if name == marks else _repainted(t, real) for name, t in trial.subject.program.example.items()
+        }
         for found, want in zip(run(trial.optimised, inputs), trial.outputs, strict=True):
             worst = difference(_real(found, real), _real(want, real))
             assert worst <= CLOSE, f"other padding changes real tokens by {worst:.2g} of the largest value"
@@ -89,7 +91,9 @@ def _check_sound(call: Watched) -> None:
     for name, ids, limit in (("keep", keep, call.tokens), ("src", src, call.tokens), ("dst", dst, keep.shape[1])):
         assert ids.dtype == torch.int64, f"{at}: {name} is {ids.dtype}, not int64"
         assert ids.shape[0] == call.sizes.shape[0], f"{at}: {name} has batch {ids.shape[0]}"
-        assert not ids.numel() or (0 <= int(ids.min()) and int(ids.max()) < limit), f"{at}: {name} is out of 0..{limit - 1}"
+        assert not ids.numel() or (int(ids.min()) >= 0 and int(ids.max()) < limit), (
+            f"{at}: {name} is out of 0..{limit - 1}"
+        )
     both = torch.cat([keep, src], 1).sort(1).values
     assert bool((both[:, 1:] != both[:, :-1]).all()), f"{at}: a token is kept twice, or kept and merged away"
     front = torch.arange(call.protected).expand(keep.shape[0], -1)

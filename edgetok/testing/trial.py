@@ -107,12 +107,13 @@ def run(program: Program, inputs: Mapping[str, Tensor] | None = None) -> list[Te
 def text(program: Program) -> str:
     """A program's graph as text: operations, wiring and arguments."""
     return "\n".join(
-        f"{n.name} = {n.op} {n.target} {n.args} {dict(n.kwargs)} {sorted(map(str, n.meta))}" for n in program.graph.nodes
+        f"{n.name} = {n.op} {n.target} {n.args} {dict(n.kwargs)} {sorted(map(str, n.meta))}"
+        for n in program.graph.nodes
     )
 
 
 def difference(found: Tensor, want: Tensor) -> float:
-    """The largest difference relative to the largest wanted value; infinite where shapes differ or a value is no number."""
+    """The largest difference relative to the largest wanted value; infinite where shapes or finiteness differ."""
     if found.shape != want.shape or not bool(found.isfinite().all()):
         return float("inf")
     if not found.numel():
@@ -122,4 +123,6 @@ def difference(found: Tensor, want: Tensor) -> float:
 
 def alike(found: list[Tensor], want: list[Tensor]) -> bool:
     """Whether outputs are bit-identical."""
-    return len(found) == len(want) and all(a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(found, want, strict=True))
+    return len(found) == len(want) and all(
+        a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(found, want, strict=True)
+    )

@@ -96,6 +96,8 @@ def positional(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
 def flat_inputs(program: Program, inputs: Arrays) -> list[Tensor]:
     """The graph's placeholders in order: weights and constants from the program, the rest from ``inputs``.
 
+    Inputs are cast to the program's dtypes: a file may take them in half precision.
+
     Raises:
         BadInputs: if an input is missing.
     """
@@ -106,11 +108,12 @@ def flat_inputs(program: Program, inputs: Arrays) -> list[Tensor]:
             why=f"given: {', '.join(inputs) or 'none'}; needed: {', '.join(spec.name for spec in program.inputs)}",
             hint="Give one array per input, by name.",
         )
-    exported, names = program.exported, iter(program.inputs)
+    exported, specs = program.exported, iter(program.inputs)
     tensors: list[Tensor] = []
     for spec in exported.graph_signature.input_specs:
         if spec.kind == InputKind.USER_INPUT:
-            tensors.append(torch.from_numpy(np.array(inputs[next(names).name])))
+            given = next(specs)
+            tensors.append(torch.from_numpy(np.array(inputs[given.name], dtype=given.dtype)))
         else:
             stored = exported.state_dict if spec.target in exported.state_dict else exported.constants
             tensors.append(stored[spec.target])

@@ -2,23 +2,25 @@
 
 from typing import Any
 
+from pydantic import Field
+
 from edgetok.hookspecs import hookimpl
 from edgetok.plugin import TokenReduction
-from pydantic import Field
 
 api_version = "1"
 
 
 class Attentive(TokenReduction):
-    """Keep the tokens with the most attention ``a = softmax(q K^T / sqrt(d))``, the mean over heads, of the class token's
-    query ``q`` (without one: the mean query); each other joins the kept token whose key is most similar (cosine).
-    Departure: EViT fuses all others into one token. Padding goes first, into padding.
+    """Keep the tokens with the most attention ``softmax(q K^T / sqrt(d))``, averaged over heads.
+
+    ``q`` is the query of the class token, or the mean query. Each other token joins the kept one with the nearest key.
+    Departure: EViT fuses them all into one. Padding goes first, into padding.
     """
 
     name = "attentive"
     summary = "Fuse the least attended tokens into similar attentive ones."
-    paper = "EViT: Expediting Vision Transformers via Token Reorganizations (ICLR 2022), https://arxiv.org/abs/2202.07800"
-    drop: float = Field(default=0.1, ge=0.0, le=0.5, description="Share of the tokens fused away after every attention.")
+    paper = "EViT (ICLR 2022), https://arxiv.org/abs/2202.07800"
+    drop: float = Field(default=0.1, ge=0.0, le=0.5, description="Share of the tokens fused away per attention.")
 
     def keep(self, site: Any, tokens: int) -> int:
         """All tokens but the dropped share."""

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from edgetok.graph.labels import Labeller
 
 
-def mark_channel(*axes: Axis) -> None:
-    """Tag factors as channels: they are contracted with, or made by, weights."""
+def mark(tag: str, *axes: Axis) -> None:
+    """Tag factors: ``"channel"`` if they are contracted with, or made by, weights; ``"feature"`` if made by them."""
     for axis in axes:
         for factor in factors.resolve(axis):
-            factor.tags.add("channel")
+            factor.tags.add(tag)
 
 
 @rule("linear")
@@ -27,7 +27,8 @@ def linear(labeller: Labeller, node: fx.Node) -> Axes:
     """``(..., in) x (out, in) -> (..., out)``."""
     axes, matrix = labeller.axes(operand(node, 0)), labeller.axes(operand(node, 1))
     factors.unify(axes[-1], matrix[1])
-    mark_channel(*matrix)
+    mark("channel", *matrix)
+    mark("feature", matrix[0])
     return (*axes[:-1], matrix[0])
 
 
@@ -50,7 +51,8 @@ def _matmul(labeller: Labeller, node: fx.Node, a: fx.Node, b: fx.Node) -> Axes:
     rows, columns = list(left[-2:-1]), list(right[-1:]) if len(right) > 1 else []
     factors.unify(left[-1], right[-2] if len(right) > 1 else right[-1])
     if b.op in ("placeholder", "get_attr"):
-        mark_channel(*right[-2:])
+        mark("channel", *right[-2:])
+        mark("feature", *columns)
     shape = labeller.shape(node)
     lead = shape[: len(shape) - len(rows) - len(columns)]
     pairs = ((left[:-2], labeller.shape(a)[:-2]), (right[:-2], labeller.shape(b)[:-2]))
@@ -62,7 +64,8 @@ def convolution(labeller: Labeller, node: fx.Node) -> Axes:
     """Batch is kept, channels come from the weights, space is new."""
     axes = labeller.axes(operand(node))
     fresh = labeller.fresh(labeller.shape(node), node.name)
-    mark_channel(fresh[1])
+    mark("channel", fresh[1])
+    mark("feature", fresh[1])
     return (axes[0], *fresh[1:])
 
 

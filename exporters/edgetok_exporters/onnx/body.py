@@ -54,7 +54,8 @@ class Body:
     def column(self, ids: ir.Value) -> ir.Value:
         """``[B, k]`` as ``[B, k, 1]``."""
         made = self("Unsqueeze", ids, [2])
-        made.type = ids.type
+        if ids.dtype is not None:
+            made.dtype = ids.dtype
         return made
 
     def flat(self, column: ir.Value) -> ir.Value:

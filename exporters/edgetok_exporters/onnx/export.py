@@ -59,7 +59,8 @@ def to_model(
     if expose:
         exported, counts = with_outputs(exported, expose)
     if options.batch != "dynamic":
-        exported = with_batch(exported, program.dynamic, options.batch)
+        dynamic = {program.placeholders[name]: axes for name, axes in program.dynamic.items()}
+        exported = with_batch(exported, dynamic, options.batch)
     model = convert(program.name, exported, options.opset, retrace=options.batch != "dynamic")
     exposed = finish(model, program, counts)
     tidy(model.graph)

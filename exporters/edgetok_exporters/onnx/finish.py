@@ -72,7 +72,7 @@ def _rename(graph: ir.Graph, inputs: list[str], outputs: list[str]) -> None:
 
 
 def _copy(graph: ir.Graph, value: ir.Value, name: str) -> ir.Value:
-    output = ir.Value(name=name, shape=value.shape, type=value.type)
+    output = ir.Value(name=name, shape=value.shape, type=ir.TensorType(value.dtype) if value.dtype else None)
     graph.append(ir.node("Identity", [value], outputs=[output], name=name))
     return output
 

@@ -169,7 +169,7 @@ def _name(body: Body, results: Sequence[ir.Value]) -> None:
 def _formal(index: int, value: ir.Value | None) -> ir.Value:
     if value is None:
         return ir.Value(name=f"in{index}")
-    return ir.Value(name=f"in{index}", shape=value.shape, type=value.type)
+    return ir.Value(name=f"in{index}", shape=value.shape, type=ir.TensorType(value.dtype) if value.dtype else None)
 
 
 def _overload(node: ir.Node, realisation: str) -> str:

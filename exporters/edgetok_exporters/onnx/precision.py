@@ -20,32 +20,25 @@ def to_fp16(model: ir.Model, *, io: str) -> None:
         io: ``fp32`` leaves inputs and outputs and casts behind them, ``same`` makes them fp16.
     """
     graph = model.graph
-    boundary = {*graph.inputs, *graph.outputs} if io == "fp32" else set()
-    inputs = [value for value in graph.inputs if value.dtype == FLOAT] if io == "fp32" else []
     for initializer in graph.initializers.values():
         if initializer.const_value is not None and initializer.dtype == FLOAT:
             initializer.const_value = _half(initializer.const_value, initializer.name)
-            initializer.dtype = FLOAT16
-    for node in list(graph.all_nodes()):
-        _convert(node)
-        if (
-            node.op_type in ("ScatterElements", "ScatterND")
-            and node.attributes.get_string("reduction", "none") != "none"
-        ):
-            _widen(graph, node)
-    for value in _values(graph):
-        if value.dtype == FLOAT and value not in boundary:
-            value.dtype = FLOAT16
-    for value in inputs:
-        _cast_input(graph, value)
+    for node in graph.all_nodes():
+        _name_dtypes(node)
+    wide: set[ir.Value] = set()
     if io == "fp32":
-        for index, value in enumerate(graph.outputs):
-            if value.dtype == FLOAT:
-                graph.outputs[index] = _cast_output(graph, value)
+        wide |= _cast_inputs(graph) | _cast_outputs(graph)
+    for node in list(graph.all_nodes()):
+        if _is_reducing_scatter(node):
+            wide |= _widen(graph, node)
+    for value in _values(graph):
+        if value.dtype == FLOAT and value not in wide:
+            value.dtype = FLOAT16
 
 
 def _values(graph: ir.Graph) -> list[ir.Value]:
-    return [*graph.inputs, *(value for node in graph.all_nodes() for value in node.outputs)]
+    made = (value for node in graph.all_nodes() for value in node.outputs)
+    return [*graph.inputs, *graph.initializers.values(), *made]
 
 
 def _half(tensor: Any, name: str | None) -> ir.TensorProtocol:
@@ -54,7 +47,7 @@ def _half(tensor: Any, name: str | None) -> ir.TensorProtocol:
     return ir.tensor(np.where(np.isfinite(array), np.clip(array, -_LIMIT, _LIMIT), array).astype(np.float16), name=name)
 
 
-def _convert(node: ir.Node) -> None:
+def _name_dtypes(node: ir.Node) -> None:
     """Constants and casts name their dtype themselves."""
     attributes = node.attributes
     if "value_float" in attributes:
@@ -69,51 +62,60 @@ def _convert(node: ir.Node) -> None:
             attributes[name] = ir.AttrInt64(name, int(FLOAT16))
 
 
-def _widen(graph: ir.Graph, node: ir.Node) -> None:
-    """Compute one node in fp32: onnxruntime has no fp16 scatter that reduces."""
-    inputs = [
-        (i, value) for i, value in enumerate(node.inputs) if value is not None and value.dtype in (FLOAT, FLOAT16)
-    ]
-    if not inputs:
-        return
-    for index, value in inputs:
-        cast = ir.node("Cast", [value], {"to": int(FLOAT)}, name=f"{node.name}.wide.{index}")
-        cast.outputs[0].name, cast.outputs[0].shape = f"{node.name}.wide.{index}", value.shape
-        node.replace_input_with(index, cast.outputs[0])
-        graph.insert_before(node, cast)
+def _is_reducing_scatter(node: ir.Node) -> bool:
+    reduces = node.attributes.get_string("reduction", "none") != "none"
+    return node.op_type in ("ScatterElements", "ScatterND") and reduces and node.outputs[0].dtype == FLOAT
+
+
+def _widen(graph: ir.Graph, node: ir.Node) -> set[ir.Value]:
+    """Compute one scatter in fp32: onnxruntime has no fp16 scatter that reduces. Returns the fp32 values."""
     out = node.outputs[0]
     uses = list(out.uses())
-    narrow = ir.node("Cast", [out], {"to": int(FLOAT16)}, outputs=[_like(out, f"{out.name}.narrow", FLOAT16)])
-    narrow.name = f"{node.name}.narrow"
+    inputs = [_cast(f"{node.name}.wide.{i}", node.inputs[i], FLOAT) for i in (0, 2)]
+    for index, cast in zip((0, 2), inputs, strict=True):
+        node.replace_input_with(index, cast.outputs[0])
+    narrow = _cast(f"{node.name}.narrow", out, FLOAT16)
+    graph.insert_before(node, inputs)
     graph.insert_after(node, narrow)
-    for user, index in uses:
-        user.replace_input_with(index, narrow.outputs[0])
+    _redirect(graph, out, narrow.outputs[0], uses)
+    return {out, *(cast.outputs[0] for cast in inputs)}
+
+
+def _cast_inputs(graph: ir.Graph) -> set[ir.Value]:
+    """Leave floating inputs as they are; what reads them reads an fp16 copy."""
+    inputs = [value for value in graph.inputs if value.dtype == FLOAT and value.uses()]
+    for value in inputs:
+        uses = list(value.uses())
+        cast = _cast(f"{value.name}.fp16", value, FLOAT16)
+        graph.insert_before(graph[0], cast)
+        _redirect(graph, value, cast.outputs[0], uses)
+    return {value for value in graph.inputs if value.dtype == FLOAT}
+
+
+def _cast_outputs(graph: ir.Graph) -> set[ir.Value]:
+    """Floating outputs are fp32 copies under their names; what they copy is renamed."""
+    made = set()
     for index, value in enumerate(graph.outputs):
-        if value is out:
-            graph.outputs[index] = narrow.outputs[0]
+        if value.dtype == FLOAT:
+            name = value.name
+            value.name = f"{name}.fp16"
+            cast = _cast(f"{name}.fp32", value, FLOAT)
+            cast.outputs[0].name = name
+            graph.append(cast)
+            graph.outputs[index] = cast.outputs[0]
+            made.add(cast.outputs[0])
+    return made
 
 
-def _cast_input(graph: ir.Graph, value: ir.Value) -> None:
-    uses = list(value.uses())
-    if not uses:
-        return
-    name = f"{value.name}.fp16"
-    cast = ir.node("Cast", [value], {"to": int(FLOAT16)}, outputs=[_like(value, name, FLOAT16)], name=name)
+def _redirect(graph: ir.Graph, old: ir.Value, new: ir.Value, uses: list[Any]) -> None:
     for user, index in uses:
-        user.replace_input_with(index, cast.outputs[0])
-    graph.insert_before(graph[0], cast)
+        user.replace_input_with(index, new)
+    for index, value in enumerate(graph.outputs):
+        if value is old:
+            graph.outputs[index] = new
 
 
-def _cast_output(graph: ir.Graph, value: ir.Value) -> ir.Value:
-    """The fp32 output, cast from ``value``, which becomes fp16 under another name."""
-    name, producer = value.name, value.producer()
-    if producer is None:
-        return value
-    value.name, value.dtype = f"{name}.fp16", FLOAT16
-    cast = ir.node("Cast", [value], {"to": int(FLOAT)}, outputs=[_like(value, name, FLOAT)], name=f"{name}.fp32")
-    graph.append(cast)
-    return cast.outputs[0]
-
-
-def _like(value: ir.Value, name: str | None, dtype: ir.DataType) -> ir.Value:
-    return ir.Value(name=name, shape=value.shape, type=ir.TensorType(dtype))
+def _cast(name: str, value: ir.Value | None, dtype: ir.DataType) -> ir.Node:
+    shape = value.shape if value is not None else None
+    output = ir.Value(name=name, shape=shape, type=ir.TensorType(dtype))
+    return ir.node("Cast", [value], {"to": int(dtype)}, outputs=[output], name=name)

@@ -95,7 +95,7 @@ def with_batch(exported: ExportedProgram, dynamic: Mapping[str, Mapping[int, str
 
     Args:
         exported: left as it is.
-        dynamic: as in ``Program.dynamic``.
+        dynamic: symbolic axes by placeholder.
         size: the one batch size.
 
     Raises:

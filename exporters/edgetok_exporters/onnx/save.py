@@ -30,5 +30,6 @@ def save(model: ir.Model, directory: Path, stem: str, external: Literal["auto", 
             hint="export with external_data=auto",
         )
     entry, data = directory / f"{stem}.onnx", directory / f"{stem}.onnx.data"
-    ir.save(model, entry, external_data=data.name if apart else None)
+    threshold = 0 if external == "always" else 256
+    ir.save(model, entry, external_data=data.name if apart else None, size_threshold_bytes=threshold)
     return [entry, data] if apart else [entry]

@@ -154,7 +154,9 @@ def _insert(graph: ir.Graph, node: ir.Node, body: Body, made: ir.Value) -> None:
         inner.metadata_props.update(node.metadata_props)
         for value in inner.outputs:
             value.name = f"{old.name}.{i}"
-    made.shape, made.type = old.shape, old.type
+    made.shape = old.shape
+    if old.dtype is not None:
+        made.dtype = old.dtype
     graph.insert_before(node, body.nodes)
 
 

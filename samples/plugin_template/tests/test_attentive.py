@@ -1,7 +1,8 @@
 """The conformance kit of edgetok, on this plugin."""
 
-from edgetok.testing import PluginConformance, digits, zoo
 from edgetok_attentive import Attentive
+
+from edgetok.testing import PluginConformance, digits, zoo
 
 
 class TestAttentive(PluginConformance):

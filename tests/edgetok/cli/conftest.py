@@ -74,19 +74,3 @@ def bundle(workshop: Callable[..., Done]) -> Done:
     """What ``optimize --json`` said while it made the bundle ``out`` of the workshop."""
     flags = ["--plugins", "tome:r=2", "--target", "onnx", "--output", "out", "--json", "--save-recipe", "saved.yaml"]
     return workshop("optimize", "tiny:make", *flags, "bench.runs=3", "parity.samples=4")
-
-
-@pytest.fixture
-def golden(repository: Path) -> Callable[[str, str], None]:
-    """``golden("cli/help.txt", text)`` compares with the kept text; ``EDGETOK_UPDATE_GOLDEN=1`` keeps the new one."""
-
-    def compare(name: str, text: str) -> None:
-        path = repository / "tests" / "golden" / name
-        text = "\n".join(line.rstrip() for line in text.strip("\n").splitlines()) + "\n"
-        if os.environ.get("EDGETOK_UPDATE_GOLDEN"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        assert path.exists(), f"{name} is missing: make golden"
-        assert path.read_text(encoding="utf-8") == text, f"{name} differs: if that is meant, make golden"
-
-    return compare

@@ -8,7 +8,6 @@ import torch
 
 from edgetok.ops import bipartite_match, destinations, reduce, restore
 
-
 MIXED = [{}, {"match": "sort-free", "reduce": "one-hot"}, {"match": "sort-free"}]
 
 

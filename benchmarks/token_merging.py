@@ -1,0 +1,195 @@
+"""How much of what dropping tokens could save does Token Merging save, in onnxruntime on this machine?
+
+For ViT shapes, r, batch and threads: dense, merged, and the free-drop ceiling (``_ceiling.py``), interleaved in one
+process. ``share`` is ceiling time / merged time, 1 being a merging that costs nothing. Also: how long exports take, and
+peak memory. Writes ``benchmarks/results/token_merging.json``; refuses to run on a busy machine.
+
+    python benchmarks/token_merging.py --model ViT-S/16 --r 13 --batch 1 8 --threads 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _ceiling import free_drop
+from _setting import commit, machine, versions
+from _vits import SHAPES, Shape, captured, component_of, merged
+
+from edgetok.bench.cold import measure_cold
+from edgetok.bench.latency import Latency, bench
+from edgetok.bench.quiet import load_average, require_quiet
+from edgetok.errors import BenchRefused
+from edgetok.graph import Program, capture, rewrite
+from edgetok.target import Target
+from edgetok_exporters.onnx import OnnxExporter
+
+RESULT = Path(__file__).resolve().parent / "results" / "token_merging.json"
+TARGET = Target(name="onnx-cpu", summary="", exporter="onnx", runtime="onnxruntime")
+EXPORTER = OnnxExporter()
+Files = dict[str, Path]
+
+
+def main() -> int:
+    """Measure and write the result."""
+    wanted = arguments()
+    try:
+        load = load_average() if wanted.allow_load else require_quiet()
+    except BenchRefused as refused:
+        print(refused, file=sys.stderr)
+        print("  --allow-load measures all the same and records the load.", file=sys.stderr)
+        return refused.exit_status
+    torch.set_num_threads(1)
+    rows: list[dict[str, Any]] = []
+    exports: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for shape in wanted.model:
+            rows += measure(shape, wanted, Path(folder))
+            exports.append(export_times(shape, wanted.r[-1], Path(folder)))
+    write(wanted, load, rows, exports)
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--allow-load", action="store_true", help="measure on a busy machine; the load is recorded")
+    parser.add_argument("--seconds", type=float, default=20.0, help="per setting")
+    parser.add_argument("--model", action="append", choices=[shape.name for shape in SHAPES])
+    for name, values in {"r": (8, 13, 16), "batch": (1, 8), "threads": (1, 2)}.items():
+        parser.add_argument(f"--{name}", type=int, nargs="+", default=list(values))
+    parser.add_argument("--out", type=Path, default=RESULT)
+    found = parser.parse_args()
+    found.model = [shape for shape in SHAPES if not found.model or shape.name in found.model]
+    return found
+
+
+def measure(shape: Shape, wanted: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    """All settings of one shape."""
+    program = captured(shape)
+    dense = export(rewrite(program), folder, "dense")
+    rows = []
+    for r in wanted.r:
+        merging = merged(program, r, TARGET)
+        files = {"ceiling": export(free_drop(merging), folder, "ceiling"), "dense": dense}
+        files["merged"] = export(merging, folder, "merged")
+        memory = {name: peak_memory(entry) for name, entry in files.items()}
+        for batch in wanted.batch:
+            for threads in wanted.threads:
+                row = {"model": shape.name, "r": r, **timed(files, batch, threads, wanted.seconds)}
+                rows.append({**row, "peak_bytes": memory})
+                print(f"{shape.name} r={r} batch={batch} threads={threads}: {row['speedup']:.3f}x of "
+                      f"{row['ceiling']:.3f}x, share {row['share']:.4f}", flush=True)  # fmt: skip
+    return rows
+
+
+def export(program: Program, folder: Path, stem: str) -> Path:
+    """The file of a program."""
+    return EXPORTER.export(program, TARGET, folder, stem=stem).entry
+
+
+def timed(files: Files, batch: int, threads: int, seconds: float) -> dict[str, Any]:
+    """One setting, interleaved; every ratio is to the ceiling's time of the same round, or to dense."""
+    pixels = np.random.default_rng(0).standard_normal((batch, 3, 224, 224), dtype=np.float32)
+    found = bench(
+        {name: partial(EXPORTER.load, entry, threads=threads) for name, entry in files.items()},
+        {"pixel_values": pixels},
+        threads=threads,
+        seconds=seconds,
+        runtime=f"onnxruntime {versions()['onnxruntime']}",
+    )
+    p50 = {name: times.p50_ms for name, times in found.times.items()}
+    return {
+        "batch": batch,
+        "threads": threads,
+        "speedup": p50["dense"] / p50["merged"],
+        "ceiling": p50["dense"] / p50["ceiling"],
+        "share": found.ratios["merged"].ratio,
+        "share_spread": found.ratios["merged"].spread,
+        "share_of_min": best(found, "ceiling") / best(found, "merged"),
+        "latency": found.model_dump(),
+    }
+
+
+def best(found: Latency, name: str) -> float:
+    """The fastest call of a variant."""
+    return found.times[name].min_ms
+
+
+def peak_memory(entry: Path) -> int:
+    """Peak resident bytes of a process that loads a file and runs it once at batch 1."""
+    pixels = np.zeros((1, 3, 224, 224), dtype=np.float32)
+    return measure_cold(EXPORTER, entry, {"pixel_values": pixels}, threads=1, processes=1).peak_bytes
+
+
+def export_times(shape: Shape, r: int, folder: Path, repeats: int = 3) -> dict[str, Any]:
+    """Seconds, the best of a few: capture, dense and merged, and ``torch.onnx.export`` of the same module."""
+    component = component_of(shape)
+    program = capture(component)
+    dense = partial(export, folder=folder, stem="timed")
+    seconds = {
+        "capture": best_of(repeats, lambda: capture(component)),
+        "dense_export": best_of(repeats, lambda: dense(rewrite(program))),
+        "rewrite_and_export": best_of(repeats, lambda: dense(merged(program, r, TARGET))),
+        "torch_onnx_export": best_of(repeats, lambda: stock_export(component.module, component.inputs, folder)),
+    }
+    whole = {
+        "dense": seconds["capture"] + seconds["dense_export"],
+        "optimized": seconds["capture"] + seconds["rewrite_and_export"],
+    }
+    ratios = {
+        "optimized_to_dense": whole["optimized"] / whole["dense"],
+        "rewrite_and_export_to_torch_onnx_export": seconds["rewrite_and_export"] / seconds["torch_onnx_export"],
+    }
+    return {"model": shape.name, "r": r, "repeats": repeats, "seconds": seconds, "whole": whole, "ratios": ratios}
+
+
+def stock_export(module: Any, inputs: Mapping[str, torch.Tensor], folder: Path) -> None:
+    """What a user without edgetok would do."""
+    batch = torch.export.Dim("batch", min=1, max=64)
+    shapes = {"pixel_values": {0: batch}}
+    torch.onnx.export(
+        module, (), str(folder / "stock.onnx"), kwargs=dict(inputs), dynamo=True, dynamic_shapes=shapes, verbose=False
+    )
+
+
+def best_of(repeats: int, act: Callable[[], object]) -> float:
+    """Seconds of the fastest of a few calls."""
+    taken = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        act()
+        taken.append(time.perf_counter() - begin)
+    return min(taken)
+
+
+def write(wanted: argparse.Namespace, load: float | None, rows: list[dict[str, Any]], exports: list[Any]) -> None:
+    """The JSON that documentation is generated from."""
+    wanted.out.parent.mkdir(parents=True, exist_ok=True)
+    result = {
+        "what": (__doc__ or "").splitlines()[0],
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "versions": versions(),
+        "commit": commit(),
+        "load_average": load,
+        "allowed_load": wanted.allow_load,
+        "seconds_per_setting": wanted.seconds,
+        "rows": rows,
+        "exports": exports,
+    }
+    wanted.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,52 @@
+"""What the delivered file takes and gives, where the exporter's options narrow what the program does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgetok.graph import Program, TensorSpec
+    from edgetok.session.prepare import Prepared
+
+
+def dtype_of(prepared: Prepared) -> Literal["fp32", "fp16"]:
+    """What the delivered file computes in."""
+    return "fp16" if getattr(prepared.tools.options, "dtype", "fp32") == "fp16" else "fp32"
+
+
+def fixed_batch(prepared: Prepared) -> int | None:
+    """The only batch size that the file takes; ``None`` where any does."""
+    batch = getattr(prepared.tools.options, "batch", "dynamic")
+    if batch != "dynamic":
+        return int(batch)
+    if any(0 in axes for axes in prepared.program.dynamic.values()):
+        return None
+    first = next(iter(prepared.program.example.values()))
+    return int(first.shape[0]) if first.dim() else 1
+
+
+def batched(program: Program) -> frozenset[str]:
+    """The inputs that hold one entry per sample along axis 0; others are the same for all samples."""
+    dynamic = {name for name, axes in program.dynamic.items() if 0 in axes}
+    if dynamic:
+        return frozenset(dynamic)
+    sizes = {name: tensor.shape[0] for name, tensor in program.example.items() if tensor.dim()}
+    first = next(iter(sizes.values()), 1)
+    return frozenset(name for name, size in sizes.items() if size == first)
+
+
+def delivered(prepared: Prepared, specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """A program's inputs or outputs as the delivered file has them."""
+    fixed = getattr(prepared.tools.options, "batch", "dynamic")
+    half = dtype_of(prepared) == "fp16" and getattr(prepared.tools.options, "io", "fp32") == "same"
+    return tuple(
+        replace(
+            spec,
+            shape=spec.shape if fixed == "dynamic" else tuple(fixed if n == "batch" else n for n in spec.shape),
+            dtype="float16" if half and spec.dtype == "float32" else spec.dtype,
+        )
+        for spec in specs
+    )

@@ -1,0 +1,162 @@
+"""The conformance kit for exporters: state a name and a target, run pytest."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from edgetok.errors import BadOption
+from edgetok.exporter import Exporter, Runner
+from edgetok.options import build
+from edgetok.plugin_checks import check_exporter_class
+from edgetok.registry import installed
+from edgetok.requirements import missing
+from edgetok.testing import zoo
+from edgetok.testing.absence import run_without
+from edgetok.testing.declaration import check_light, undocumented
+from edgetok.testing.delivery import SAME
+from edgetok.testing.reductions import Merge
+from edgetok.testing.trial import Trial, difference, run, subject, text
+
+if TYPE_CHECKING:
+    from edgetok.exporter import Exported
+    from edgetok.graph import Program
+    from edgetok.target import Target
+
+_ASK = """
+from pathlib import Path
+from edgetok.errors import MissingExtra
+from edgetok.graph import capture, rewrite
+from edgetok.registry import installed
+from edgetok.testing import zoo
+program = rewrite(capture(zoo.transformer_encoder()))
+exporter, target = installed().exporter({exporter!r}), installed().target({target!r})
+for call in (lambda: exporter.export(program, target, Path({folder!r})), lambda: exporter.load(Path("model"))):
+    try:
+        call()
+    except MissingExtra as error:
+        print(error.hint)
+"""
+
+
+class ExporterConformance:
+    """What every exporter must do.
+
+    Attributes:
+        exporter: its name.
+        target: the name of a target that uses it.
+    """
+
+    exporter: str
+    target: str
+
+    def test_class_is_complete(self) -> None:
+        """Name, summary, suffix, options, ``export`` and ``load`` are there; the suffix starts with a dot."""
+        check_exporter_class(type(self._exporter()))
+        assert self._exporter().suffix.startswith("."), "a suffix is written with its dot"
+
+    def test_importing_it_is_light(self) -> None:
+        """Its module imports nothing heavy: every listing imports it."""
+        check_light(type(self._exporter()).__module__)
+
+    def test_options_are_documented(self) -> None:
+        """Every option says what it means, and has a default."""
+        options = self._exporter().Options
+        assert not undocumented(options), f"options without a description: {undocumented(options)}"
+        options()
+
+    def test_unknown_option_is_refused(self) -> None:
+        """A misspelt option is an error, never ignored."""
+        with pytest.raises(BadOption):
+            build(self._exporter().Options, {"no_such_option": 1}, self.exporter)
+
+    def test_files_stay_in_their_directory(self) -> None:
+        """All files are where they were asked for, listed, and carry stem and suffix."""
+        self._require_packages()
+        with tempfile.TemporaryDirectory(prefix="edgetok-kit-") as outer:
+            folder = Path(outer, "out")
+            folder.mkdir()
+            exported = self._export(subject(zoo.transformer_encoder).dense, folder, stem="other")
+            assert exported.entry.name == f"other{self._exporter().suffix}"
+            written = {path for path in Path(outer).rglob("*") if path.is_file()}
+            assert written == {path for path in exported.files if path.is_file()}, "files and what is listed differ"
+            assert exported.entry in exported.files
+            assert all(folder in path.parents and path.stat().st_size for path in written)
+            assert exported.seconds > 0
+
+    @pytest.mark.parametrize("reduced", [False, True], ids=["dense", "merged"])
+    @pytest.mark.parametrize("model", [zoo.transformer_encoder, zoo.bert], ids=["encoder", "bert-padded"])
+    def test_file_computes_the_same(self, model: zoo.Factory, reduced: bool) -> None:
+        """A file, loaded again, has the program's inputs and outputs and gives its values, at any batch size."""
+        self._require_packages()
+        trial = Trial(Merge(), subject(model))
+        program = trial.optimised if reduced else trial.subject.dense
+        with tempfile.TemporaryDirectory(prefix="edgetok-kit-") as folder:
+            runner = self._exporter().load(self._export(program, Path(folder)).entry, threads=1)
+        assert isinstance(runner, Runner)
+        assert set(runner.input_names) == {spec.name for spec in program.inputs}
+        assert runner.output_names == tuple(spec.name for spec in program.outputs)
+        for batch in (1, 2) if self._target().static_shapes is False else (2,):
+            inputs = {name: tensor[:batch] for name, tensor in program.example.items()}
+            _check_same(runner, program, inputs)
+
+    def test_program_is_left_alone(self) -> None:
+        """Exporting changes nothing of the program."""
+        self._require_packages()
+        program = Trial(Merge(), subject(zoo.transformer_encoder)).optimised
+        before, outputs = text(program), run(program)
+        with tempfile.TemporaryDirectory(prefix="edgetok-kit-") as folder:
+            self._export(program, Path(folder))
+        assert text(program) == before
+        assert all(torch.equal(a, b) for a, b in zip(run(program), outputs, strict=True))
+
+    def test_check_build_exposes_nodes(self) -> None:
+        """A node that is asked for becomes an output, under the name that is given back."""
+        self._require_packages()
+        program = Trial(Merge(), subject(zoo.transformer_encoder)).optimised
+        node = next(n for n in program.graph.nodes if "edgetok.reduce" in str(n.target) and "mean" in n.args)
+        with tempfile.TemporaryDirectory(prefix="edgetok-kit-") as folder:
+            exported = self._exporter().export(program, self._target(), Path(folder), expose=[node.name])
+            found = self._exporter().load(exported.entry, threads=1)(_arrays(program.example))
+        (name,) = exported.exposed[node.name]
+        assert found[name].shape[1:] == tuple(node.meta["val"].shape[1:])
+        assert set(found) == {*(spec.name for spec in program.outputs), name}
+
+    def test_missing_package_is_said(self, tmp_path: Path) -> None:
+        """Without its packages, ``export`` and ``load`` raise ``MissingExtra`` with the pip line."""
+        target = self._target()
+        program = _ASK.format(exporter=self.exporter, target=target.name, folder=str(tmp_path))
+        done = run_without(target.requires, program, tmp_path)
+        hints = done.stdout.splitlines()
+        assert len(hints) == 2, f"no MissingExtra from export and load:\n{done.stdout}{done.stderr[-2000:]}"
+        assert all("pip install" in hint for hint in hints), hints
+
+    def _exporter(self) -> Exporter:
+        return installed().exporter(self.exporter)
+
+    def _target(self) -> Target:
+        return installed().target(self.target)
+
+    def _require_packages(self) -> None:
+        if lacking := missing(self._target().requires):
+            pytest.skip(f"not installed: {', '.join(lacking)}")
+
+    def _export(self, program: Program, folder: Path, stem: str = "model") -> Exported:
+        return self._exporter().export(program, self._target(), folder, stem=stem)
+
+
+def _arrays(inputs: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(tensor) for name, tensor in inputs.items()}
+
+
+def _check_same(runner: Runner, program: Program, inputs: Mapping[str, torch.Tensor]) -> None:
+    found = runner(_arrays(inputs))
+    for spec, want in zip(program.outputs, run(program, inputs), strict=True):
+        worst = difference(torch.as_tensor(found[spec.name]), want)
+        assert worst <= SAME, f"output {spec.name} differs by {worst:.2g} of its largest value"

@@ -1,0 +1,425 @@
+"""Awkward models. Merging tokens that are twins loses nothing, so every output must be that of the dense model.
+
+Each model here has layouts, side paths or outputs that a careless rewrite gets wrong in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+B, N, C, H = 3, 16, 16, 2
+PAIRS, R = 6, 2
+
+
+class Attention(nn.Module):
+    """Self- or cross-attention with two heads."""
+
+    def __init__(self, channels: int = C) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.o = (nn.Linear(channels, channels) for _ in range(4))
+
+    def heads(self, x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        return x.reshape(b, n, H, c // H).transpose(1, 2)
+
+    def forward(self, x: Tensor, memory: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        y = x if memory is None else memory
+        q, k, v = self.heads(self.q(x)), self.heads(self.k(y)), self.heads(self.v(y))
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.o(out.transpose(1, 2).reshape(x.shape))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block."""
+
+    def __init__(self, attention: nn.Module | None = None) -> None:
+        super().__init__()
+        self.n1, self.n2 = nn.LayerNorm(C), nn.LayerNorm(C)
+        self.a = attention or Attention()
+        self.f = nn.Sequential(nn.Linear(C, 2 * C), nn.GELU(), nn.Linear(2 * C, C))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = x + (self.a(self.n1(x)) if mask is None else self.a(self.n1(x), mask=mask))
+        return x + self.f(self.n2(x))
+
+
+class Blocks(nn.Module):
+    """Three blocks, and ``head`` on what they return."""
+
+    block: Callable[[], nn.Module] = Block
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(type(self).block() for _ in range(3))
+        self.extra()
+
+    def extra(self) -> None: ...
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        return x
+
+    def forward(self, x: Tensor) -> object:
+        first = x
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x, first)
+
+
+class FusedQkv(Attention):
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(C, 3 * C)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        q, k, v = self.qkv(x).reshape(b, n, 3, H, c // H).permute(2, 0, 3, 1, 4).unbind(0)
+        return self.o(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, c))
+
+
+class ScaleInQuery(Attention):
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.heads(self.q(x)) * 8**-0.5, self.heads(self.k(x)), self.heads(self.v(x))
+        return self.o(((q @ k.transpose(-1, -2)).softmax(-1) @ v).transpose(1, 2).reshape(x.shape))
+
+
+class FoldedHeads(Attention):
+    """Heads in the batch, matrices multiplied with ``bmm``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        q, k, v = (self.heads(p(x)).reshape(b * H, n, c // H) for p in (self.q, self.k, self.v))
+        weights = (torch.bmm(q, k.transpose(1, 2)) / 2.0).softmax(-1)
+        return self.o(torch.bmm(weights, v).reshape(b, H, n, c // H).transpose(1, 2).reshape(b, n, c))
+
+
+class FoldedHeadsWithBias(FoldedHeads):
+    """The same with a bias over pairs of tokens that is the same for all heads; here it says nothing about tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.randn(1, N, 1).expand(1, N, N).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        q, k, v = (self.heads(p(x)).reshape(b * H, n, c // H) for p in (self.q, self.k, self.v))
+        weights = (torch.bmm(q, k.transpose(1, 2)) / 2.0 + self.bias).softmax(-1)
+        return self.o(torch.bmm(weights, v).reshape(b, H, n, c // H).transpose(1, 2).reshape(b, n, c))
+
+
+class Grouped(Attention):
+    """Grouped queries: one head of keys for both heads of queries, by expansion."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.k, self.v = nn.Linear(C, C // H), nn.Linear(C, C // H)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        q = self.heads(self.q(x))
+        k, v = (p(x).reshape(b, n, 1, c // H).transpose(1, 2) for p in (self.k, self.v))
+        k, v = (t[:, :, None].expand(b, 1, H, n, c // H).reshape(b, H, n, c // H) for t in (k, v))
+        return self.o(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape))
+
+
+class GroupedFlag(Grouped):
+    """The same by the flag of the fused operation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        k, v = (p(x).reshape(b, n, 1, c // H).transpose(1, 2) for p in (self.k, self.v))
+        out = F.scaled_dot_product_attention(self.heads(self.q(x)), k, v, enable_gqa=True)
+        return self.o(out.transpose(1, 2).reshape(x.shape))
+
+
+class TorchAttention(nn.Module):
+    """``nn.MultiheadAttention`` on the path that computes weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.MultiheadAttention(C, H, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a(x, x, x, need_weights=True)[0]
+
+
+class NoProjections(nn.Module):
+    """Queries, keys and values are one tensor."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x[:, None]
+        return F.scaled_dot_product_attention(h, h, h)[:, 0]
+
+
+class FoldedTokens(nn.Module):
+    """The MLP sees ``(batch * tokens, channels)``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Block()
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        x = x + self.inner.a(self.inner.n1(x))
+        return x + self.inner.f(self.inner.n2(x.reshape(b * n, c))).reshape(b, n, c)
+
+
+class Experts(FoldedTokens):
+    """A dense mixture of experts routed by top-k over folded tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.router = nn.Linear(C, 4)
+        self.experts = nn.ModuleList(nn.Linear(C, C) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        x = x + self.inner.a(self.inner.n1(x))
+        flat = self.inner.n2(x).reshape(b * n, c)
+        weights, chosen = self.router(flat).softmax(-1).topk(2, dim=-1)
+        out = torch.zeros_like(flat)
+        for i, expert in enumerate(self.experts):
+            out = out + expert(flat) * (weights * (chosen == i)).sum(-1, keepdim=True)
+        return x + out.reshape(b, n, c)
+
+
+class PostNorm(Block):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.n1(x + self.a(x))
+        return self.n2(x + self.f(x))
+
+
+class Parallel(Block):
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.n1(x)
+        return x + self.a(h) + self.f(h)
+
+
+def with_blocks(block: Callable[[], nn.Module]) -> type[Blocks]:
+    return type("Blocks", (Blocks,), {"block": staticmethod(block)})
+
+
+class OldAndNew(Blocks):
+    """The first tokens join the last along the channels."""
+
+    def extra(self) -> None:
+        self.join = nn.Linear(2 * C, C)
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        return self.join(torch.cat([first, x], -1))
+
+
+class Everywhere(Blocks):
+    """All hidden states, nested, with things that are no tensors among them."""
+
+    def forward(self, x: Tensor) -> object:
+        states = [x]
+        for block in self.blocks:
+            states.append(block(states[-1]))
+        return {"states": tuple(states), "none": None, "nested": {"last": states[-1], "number": 3}}
+
+
+class StackedStates(Blocks):
+    def forward(self, x: Tensor) -> object:
+        states = [x]
+        for block in self.blocks:
+            states.append(block(states[-1]))
+        return torch.stack(states, 1).mean(1), torch.stack(states, -1).amax(-1)
+
+
+class Flattened(Blocks):
+    """A head on all tokens as one vector."""
+
+    def extra(self) -> None:
+        self.out = nn.Linear(N * C, 5)
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        return self.out(x.flatten(1))
+
+
+class Statistics(Blocks):
+    def head(self, x: Tensor, first: Tensor) -> object:
+        return (
+            x.mean(1), x.sum(1), x.amax(1), x.amin((1, 2)), x.var(1), x.std(1, keepdim=True), x.max(1), x.mean((1, 2)),
+            x.mean(), x.norm(dim=1), x.logsumexp(1), (x > 0).any(1), (x > 0).sum(1), x.mean(-1), x.softmax(1),
+            x.log_softmax(1),
+        )  # fmt: skip
+
+
+class AlongTokens(Blocks):
+    """Sorting, sums so far, rolling, flipping, padding: all of them along the tokens."""
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        return (
+            x.sort(1)[0], x.topk(3, dim=1)[0], x.cumsum(1), x.roll(1, 1), x.flip(1), F.pad(x, (0, 0, 1, -1)),
+            x.repeat(1, 2, 1), x[:, ::2], x[:, 1::2] * 2,
+        )  # fmt: skip
+
+
+class AcrossSamples(Blocks):
+    """Tokens of different samples at the same place meet: each sample has its own map."""
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        return x.mean(0), x.softmax(0), x[:1], torch.cat([x, first], 0), x.cumsum(0), x[0], x.amax(0), x.max(0)[0]
+
+
+class TokenPairs(Blocks):
+    def head(self, x: Tensor, first: Tensor) -> object:
+        scores = x @ x.transpose(1, 2)
+        return scores, scores @ x, scores.mean((1, 2)), scores.mean(1), torch.einsum("bnc,bmc->bnm", x, first)
+
+
+class Pooling(Blocks):
+    """Attention pooling written out, with a softmax over the tokens."""
+
+    def extra(self) -> None:
+        self.score = nn.Linear(C, 1)
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        weights = self.score(x)
+        flat = weights.squeeze(-1).softmax(-1)
+        return (weights.softmax(1) * x).sum(1), (flat.unsqueeze(1) @ x).squeeze(1)
+
+
+class Mixer(Blocks):
+    """A linear layer along the tokens."""
+
+    def extra(self) -> None:
+        self.mix = nn.Linear(N, N)
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        return self.mix(x.transpose(1, 2)).transpose(1, 2)
+
+
+class MorePrompts(Blocks):
+    """New tokens join in the middle: the sequence is another one from there."""
+
+    def extra(self) -> None:
+        self.prompt = nn.Parameter(torch.randn(1, 2, C))
+        self.late = Block()
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        y = torch.cat([x, self.prompt.expand(x.shape[0], -1, -1)], 1)
+        return y, self.late(y), torch.cat([x, x], 1)
+
+
+class Gathered(Blocks):
+    """One token of every sample by a computed index, as text encoders pick the end of the text."""
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        at = first.sum(-1).argmax(1)
+        picked = x.gather(1, at[:, None, None].expand(-1, 1, C))
+        return x[torch.arange(x.shape[0]), at], picked
+
+
+class ToGrid(Blocks):
+    """A convolution reads first and last tokens together as a grid."""
+
+    def extra(self) -> None:
+        self.conv = nn.Conv2d(2 * C, C, 3, padding=1)
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        b, n, c = x.shape
+        both = torch.cat([first, x], -1).transpose(1, 2).reshape(b, 2 * c, 4, 4)
+        return F.interpolate(self.conv(both), scale_factor=2.0)
+
+
+class Memory(Blocks):
+    """A decoder: learned queries attend to the tokens, whose places get a bias of their own per layer."""
+
+    def extra(self) -> None:
+        self.queries = nn.Parameter(torch.randn(5, C))
+        self.cross, self.own = Attention(), Attention()
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        q = self.queries.expand(x.shape[0], -1, -1)
+        q = q + self.own(q)
+        return q + self.cross(q, x), x
+
+
+class ManyNames(Blocks):
+    """One block run three times, weights tied, and a parameter used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([self.blocks[0]] * 3)
+        self.first = nn.Linear(C, C, bias=False)
+        self.second = nn.Linear(C, C, bias=False)
+        self.second.weight = self.first.weight
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        return self.second(self.first(x)) @ self.first.weight
+
+
+class ChannelsFirst(Blocks):
+    """Tokens last, mixed by a convolution with a kernel of 1 and a batch norm."""
+
+    def extra(self) -> None:
+        self.conv, self.norm = nn.Conv1d(C, C, 1), nn.BatchNorm1d(C)
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        return self.norm(self.conv(x.transpose(1, 2))).transpose(1, 2) + x
+
+
+class Gated(Blocks):
+    def extra(self) -> None:
+        self.gate = nn.Linear(C, 1)
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        gate = self.gate(x).sigmoid()
+        return x * gate.expand(-1, -1, C) + first * (1 - gate), torch.where(gate > 0.5, x, first)
+
+
+CHAINS = {
+    "fused qkv": with_blocks(lambda: Block(FusedQkv())),
+    "scale in the query": with_blocks(lambda: Block(ScaleInQuery())),
+    "heads in the batch": with_blocks(lambda: Block(FoldedHeads())),
+    "heads in the batch, bias": with_blocks(lambda: Block(FoldedHeadsWithBias())),
+    "grouped queries": with_blocks(lambda: Block(Grouped())),
+    "grouped queries by flag": with_blocks(lambda: Block(GroupedFlag())),
+    "nn.MultiheadAttention": with_blocks(lambda: Block(TorchAttention())),
+    "no projections": with_blocks(lambda: Block(NoProjections())),
+    "tokens folded into the batch": with_blocks(FoldedTokens),
+    "experts": with_blocks(Experts),
+    "post-norm": with_blocks(PostNorm),
+    "parallel": with_blocks(Parallel),
+    "old and new along channels": OldAndNew,
+    "all hidden states": Everywhere,
+    "stacked states": StackedStates,
+    "flattened": Flattened,
+    "statistics": Statistics,
+    "along tokens": AlongTokens,
+    "across samples": AcrossSamples,
+    "pairs of tokens": TokenPairs,
+    "pooling": Pooling,
+    "mixer": Mixer,
+    "more prompts": MorePrompts,
+    "gathered": Gathered,
+    "to a grid": ToGrid,
+    "memory of a decoder": Memory,
+    "many names": ManyNames,
+    "channels first": ChannelsFirst,
+    "gated": Gated,
+}
+
+
+@pytest.mark.parametrize("backwards", [False, True], ids=["in order", "backwards"])
+@pytest.mark.parametrize("name", CHAINS)
+def test_merging_twins_loses_nothing(lab, name, backwards):
+    torch.manual_seed(0)
+    module = CHAINS[name]()
+    program = lab.capture(module, {"x": lab.twins_of(B, N, C, PAIRS)})
+    plugin = lab.backwards if backwards else lab.twins
+    rewritten = lab.rewritten(program, plugin, R)
+    for batch in (B, 1, 5):
+        x = {"x": lab.twins_of(batch, N, C, PAIRS, seed=batch)}
+        with torch.no_grad():
+            dense = [t for t in torch.utils._pytree.tree_leaves(module(**x)) if isinstance(t, Tensor)]
+        found = lab.run(rewritten, x)
+        assert [t.shape for t in found] == [t.shape for t in dense]
+        for i, (a, b) in enumerate(zip(found, dense, strict=True)):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-5, msg=lambda m, i=i: f"output {i}: {m}")
