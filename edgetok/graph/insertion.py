@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx
 
 from edgetok.errors import PluginFailed
+from edgetok.graph import factors
 from edgetok.graph.nodes import operands
 from edgetok.graph.signals import Signals
 from edgetok.graph.space import Occurrence
@@ -56,13 +57,14 @@ def _signals(walk: Walk, reduction: Step, state: SpaceState, hidden: Tensor) -> 
     named = dict(zip(("query", "key", "value"), operands(site.node.args[:3]), strict=True))
 
     def heads(which: str) -> Tensor:
-        return _per_head(walk, state, named[which])[:, :, :tokens]
+        per_head = _per_head(walk, state, named[which])
+        return per_head[:, :, :tokens] if space.trailing else per_head
 
     weights = state.versions[-1].weights
     return Signals(
         site=site,
-        hidden=hidden[:, :tokens],
-        sizes=None if weights is None else weights[:, :tokens],
+        hidden=hidden[:, :tokens] if space.trailing else hidden,
+        sizes=weights[:, :tokens] if space.trailing and weights is not None else weights,
         tokens=tokens,
         protected=space.protected,
         padded=state.padded,
@@ -75,6 +77,9 @@ def _per_head(walk: Walk, state: SpaceState, node: fx.Node) -> Tensor:
     held = _newest(walk, state, node)
     rank, d = len(held.axes), held.tensor.shape[-1]
     (at,) = state.space.occurrences(held.axes[-2:-1])
+    tokens_alone = at.stop - at.start == len(held.axes[-2])
+    if rank == 4 and tokens_alone and factors.ids(held.axes[0]) == factors.ids(state.batch):
+        return held.tensor
     flat = plain_tokens(walk, held, state, Occurrence(rank - 2, at.start, at.stop, at.first, at.last))
     return flat.reshape(flat.shape[0], flat.shape[1], -1, d).transpose(1, 2)
 

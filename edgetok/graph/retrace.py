@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,18 @@ def _trunk(node: fx.Node) -> fx.Node:
     return node
 
 
+def _from(node: fx.Node) -> AbstractContextManager[None]:
+    """Nodes traced within it say which node of the captured program they are or belong to."""
+    return fx_traceback.annotate({"edgetok": {"module": module_of(node), "origin": node.name}})
+
+
+def _inserted(step: Step) -> AbstractContextManager[None]:
+    """Nodes traced within it say which plugin made them, and where."""
+    return fx_traceback.annotate(
+        {"edgetok": {"module": step.site.name, "plugin": step.plugin.name, "site": step.site.name}}
+    )
+
+
 class Walk:
     """One walk over the graph: values by node, and the state of every space."""
 
@@ -108,16 +121,12 @@ class Walk:
         for node in self.plan.program.graph.nodes:
             if node.op == "output":
                 return [self._output(a) for a in self.plan.program.results]
-            with fx_traceback.annotate({"edgetok": {"module": module_of(node), "origin": node.name}}):
+            with _from(node):
                 self.values[node] = self._visit(node)
             for step in self.plan.anchors.get(node, ()):
-                with fx_traceback.annotate({"edgetok": self._lineage(step)}):
+                with _inserted(step):
                     self.values[node] = insert(self, step, node)
         raise AssertionError("a graph ends with its output")
-
-    @staticmethod
-    def _lineage(step: Step) -> dict[str, str]:
-        return {"module": step.site.name, "plugin": step.plugin.name, "site": step.site.name}
 
     def _visit(self, node: fx.Node) -> Any:
         if node.op == "placeholder":
@@ -150,7 +159,8 @@ class Walk:
 
     def _output(self, node: fx.Node) -> Tensor:
         value: Value = self.values[node]
-        return repair.whole(self, node, frozenset(value.versions)).tensor
+        with _from(node):
+            return repair.whole(self, node, frozenset(value.versions)).tensor
 
     def _plain(self, args: Any) -> Any:
         """Arguments with nodes replaced by their tensors or numbers, as they are."""

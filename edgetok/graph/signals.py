@@ -85,6 +85,12 @@ class Signals:
         return weights[:, None, None] @ self.queries_per_head
 
     @property
+    def segments(self) -> tuple[int, ...]:
+        """Tokens in each segment up to the one that is reduced, e.g. ``(1, 4, 196)``: class, registers, patches."""
+        space = self.site.space
+        return (*space.sizes[: space.main], self.tokens - self.protected)
+
+    @property
     def grid(self) -> tuple[int, int] | None:
         """``(height, width)`` of the tokens after the protected ones while none has been removed."""
         return self.site.grid if self.tokens == self.site.tokens else None

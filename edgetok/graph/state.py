@@ -98,8 +98,8 @@ class SpaceState:
         weights = self.versions[version].weights
         if weights is None:
             return None
-        start = self.start(where)
-        return weights[:, start : start + self.tokens(where, version)]
+        start, tokens = self.start(where), self.tokens(where, version)
+        return weights if weights.shape[1] == tokens else weights[:, start : start + tokens]
 
     def push(self, token_map: TokenMap, residual: Tensor, keep: int) -> None:
         """Append the version that a map makes."""

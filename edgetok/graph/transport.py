@@ -12,7 +12,7 @@ from torch import Tensor, fx
 
 from edgetok.errors import RepairFailed
 from edgetok.graph import factors
-from edgetok.graph.arrange import Axes, UnplaceableError, arrange, give_batch, has_batch
+from edgetok.graph.arrange import Arrangement, Axes, UnplaceableError, arrange, give_batch, has_batch
 from edgetok.graph.space import Occurrence
 from edgetok.graph.state import SpaceState
 
@@ -84,9 +84,18 @@ def mapped(
     walk: Walk, value: Value, state: SpaceState, where: Occurrence, version: int, function: Callable[[Tensor], Tensor]
 ) -> Value:
     """A value with ``function`` applied to it as ``(batch, tokens, rest)``, tokens being those at ``where``."""
+    return replace(value, tensor=_placed(walk, value, state, where, version).apply(value.tensor, function))
+
+
+def plain_tokens(walk: Walk, value: Value, state: SpaceState, where: Occurrence) -> Tensor:
+    """A value of the newest version as ``(batch, tokens, rest)``."""
+    return _placed(walk, value, state, where, state.now).view(value.tensor)
+
+
+def _placed(walk: Walk, value: Value, state: SpaceState, where: Occurrence, version: int) -> Arrangement:
     others = {k: v for k, v in value.versions.items() if k != state.space.index}
     try:
-        placed = arrange(
+        return arrange(
             value.tensor.shape,
             value.axes,
             where,
@@ -100,19 +109,6 @@ def mapped(
             why=f"{error}: it has axes {value.axes}",
             hint=_HINT,
         ) from None
-    return replace(value, tensor=placed.apply(value.tensor, function))
-
-
-def plain_tokens(walk: Walk, value: Value, state: SpaceState, where: Occurrence) -> Tensor:
-    """A value of the newest version as ``(batch, tokens, rest)``."""
-    taken: list[Tensor] = []
-
-    def take(x: Tensor) -> Tensor:
-        taken.append(x)
-        return x
-
-    mapped(walk, value, state, where, state.now, take)
-    return taken[0]
 
 
 def _restore(y: Tensor, dest: Tensor, dropped: Tensor | None) -> Tensor:

@@ -112,8 +112,8 @@ def test_a_list_a_schedule_and_a_cap(delivered):
 
 
 def test_the_dense_program_is_bit_equal_to_the_model(models):
-    from edgetok.recipe_file import make_recipe
     from edgetok.progress import Silent
+    from edgetok.recipe_file import make_recipe
     from edgetok.session.clock import Clock
     from edgetok.session.prepare import find_tools, prepare, with_weights
 

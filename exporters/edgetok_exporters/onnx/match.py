@@ -25,9 +25,14 @@ def sort_match(
         return unmerged(body, metric, protected, order)
     evens = sides(n, protected)[0]
     scores = similarity(body, metric, sizes, protected)
-    best, partner = body.many("TopK", 2, scores, [1], axis=2)
+    best = body("ReduceMax", scores, [2], keepdims=1)
     arrange = _kept if order == "kept" else _reference
-    return tuple(body.flat(ids) for ids in arrange(body, best, partner, n, r, protected, evens))
+    return tuple(body.flat(ids) for ids in arrange(body, best, scores, n, r, protected, evens))
+
+
+def partners(body: Body, scores: ir.Value, merged: ir.Value) -> ir.Value:
+    """The odd token each merged even one is most similar to, the lowest among equals, ``[B, r, 1]``."""
+    return body("ArgMax", body.rows(scores, merged), axis=2, keepdims=1, select_last_index=0)
 
 
 def similarity(body: Body, metric: ir.Value, sizes: ir.Value | None, protected: int) -> ir.Value:
@@ -50,7 +55,7 @@ def in_fp32(body: Body, x: ir.Value) -> ir.Value:
     return x if x.dtype == FLOAT else body.cast(x, FLOAT)
 
 
-def _reference(body: Body, best: ir.Value, partner: ir.Value, n: int, r: int, protected: int, evens: range) -> Ids:
+def _reference(body: Body, best: ir.Value, scores: ir.Value, n: int, r: int, protected: int, evens: range) -> Ids:
     """Prefix in place, unmerged even tokens ascending, odd tokens."""
     left = len(evens) - r
     if left:
@@ -62,7 +67,7 @@ def _reference(body: Body, best: ir.Value, partner: ir.Value, n: int, r: int, pr
         merged = body.many("TopK", 2, best, [r], axis=1)[1]
         keep = body.spread(order_of_reference(n, protected, 0), best)
     src = body("Gather", np.asarray(evens), merged, axis=0)
-    dst = body("Add", body("GatherElements", partner, merged, axis=1), protected + left)
+    dst = body("Add", partners(body, scores, merged), protected + left)
     return keep, src, dst
 
 
@@ -80,11 +85,11 @@ def order_of_reference(n: int, protected: int, left: int) -> np.ndarray:
     return row.astype(np.int64)[None, :, None]
 
 
-def _kept(body: Body, best: ir.Value, partner: ir.Value, n: int, r: int, protected: int, evens: range) -> Ids:
+def _kept(body: Body, best: ir.Value, scores: ir.Value, n: int, r: int, protected: int, evens: range) -> Ids:
     """Survivors ascending: new index ``m`` holds ``m`` plus the number of merged tokens before it."""
     merged = body.many("TopK", 2, best, [r], axis=1)[1]
     src = body("Add", body("Mul", merged, 2), evens.start)
-    odd = body("Mul", body("GatherElements", partner, merged, axis=1), 2)
+    odd = body("Mul", partners(body, scores, merged), 2)
     target = body("Add", odd, sides(n, protected)[1].start)
     keep = survivors(body, src, n, r)
     before = body("Less", body("Transpose", src, perm=[0, 2, 1]), target)
