@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgetok.bundle import check_output, staged
 from edgetok.errors import BadCommand, OutputExists, OutputNotWritable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgetok.model import Model
     from edgetok.plugin import Plugin
     from edgetok.progress import Progress
+    from edgetok.session.evidence import Pairs
 
 
 def optimize(
@@ -26,7 +27,7 @@ def optimize(
     *,
     model: Model | None = None,
     plugins: Sequence[Plugin] | None = None,
-    data: Iterable[tuple[Any, int]] | Callable[[], Iterable[tuple[Any, int]]] | None = None,
+    data: Pairs | None = None,
     force: bool = False,
     dry_run: bool = False,
     allow_network: bool = False,
@@ -54,14 +55,19 @@ def optimize(
     if not dry_run:
         _check(recipe, force)
         check_installed(tools)
-    prepared = prepare(recipe, tools, model, clock, allow_network=allow_network)
-    resolved = resolve(prepared)
-    if dry_run:
-        return Result(resolved, prepared.plan)
+    with clock.interruptible():
+        prepared = prepare(recipe, tools, model, clock, allow_network=allow_network)
+        resolved = resolve(prepared)
+        if dry_run:
+            return Result(resolved, prepared.plan)
+        return _deliver(prepared, resolved, clock, data, force=force)
+
+
+def _deliver(prepared: Prepared, resolved: Recipe, clock: Clock, data: Pairs | None, *, force: bool) -> Result:
     from edgetok.bundle import read_bundle
     from edgetok.session.deliver import deliver
 
-    output = _check(recipe, force, need=_bytes(prepared))
+    output = _check(resolved, force, need=_bytes(prepared))
     with tempfile.TemporaryDirectory(prefix="edgetok-") as scratch, staged(output, force=force) as stage:
         report = deliver(with_weights(prepared), resolved, stage, Path(scratch), clock, data)
     return Result(resolved, prepared.plan, read_bundle(output), report)

@@ -103,6 +103,6 @@ def check_light(module: str) -> None:
 
 def undocumented(model: type[BaseModel]) -> list[str]:
     """Fields that neither have a description of more than one word nor are listed in the docstring as ``name: ...``."""
-    listed = set(re.findall(r"^\s*(\w+):\s+\S+\s+\S+", model.__doc__ or "", re.MULTILINE))
+    listed = set(re.findall(r"^[ \t]*(\w+):[ \t]+\S+[ \t]+\S+", model.__doc__ or "", re.MULTILINE))
     bare = [name for name, field in model.model_fields.items() if len((field.description or "").split()) < 2]
     return [name for name in bare if name not in listed]

@@ -1,7 +1,8 @@
 """``bipartite_match`` and ``select_top`` in standard ONNX operators, by stable sort.
 
 ``TopK`` lists the lower index first among equals, so its order is that of a stable sort. Ids travel inside a body as
-``[B, k, 1]``, the form that ``GatherND`` reads.
+``[B, k, 1]``, the form that ``GatherND`` reads. Between two large matrix products the first call of each kind of
+operator costs more than the work it does, so few kinds are used: index arithmetic is a ``Gather`` from a constant.
 """
 
 from __future__ import annotations
@@ -26,20 +27,21 @@ def sort_match(
     evens = sides(n, protected)[0]
     scores = similarity(body, metric, sizes, protected)
     best = body("ReduceMax", scores, [2], keepdims=1)
-    arrange = _kept if order == "kept" else _reference
-    return tuple(body.flat(ids) for ids in arrange(body, best, scores, n, r, protected, evens))
+    if order == "kept":
+        return tuple(body.flat(ids) for ids in _kept(body, best, scores, n, r, protected, evens))
+    return tuple(body.flat(ids) for ids in _reference(body, best, scores, metric, r, protected))
 
 
 def partners(body: Body, scores: ir.Value, merged: ir.Value) -> ir.Value:
     """The odd token each merged even one is most similar to, the lowest among equals, ``[B, r, 1]``."""
-    return body("ArgMax", body.rows(scores, merged), axis=2, keepdims=1, select_last_index=0)
+    return body.many("TopK", 2, body.rows(scores, merged), [1], axis=2)[1]
 
 
 def similarity(body: Body, metric: ir.Value, sizes: ir.Value | None, protected: int) -> ir.Value:
     """Cosines of even tokens (rows) and odd tokens (columns) behind the prefix, ``[B, evens, odds]``, fp32."""
     evens, odds = sides(size(metric, 1), protected)
     unit = body("LpNormalization", in_fp32(body, metric), axis=-1, p=2)
-    a, b = body.slice(unit, evens.start, step=2), body.slice(unit, odds.start, step=2)
+    a, b = (body("Gather", unit, np.asarray(side, dtype=np.int64), axis=1) for side in (evens, odds))
     cosine = body("MatMul", a, body("Transpose", b, perm=[0, 2, 1]))
     if sizes is None:
         return cosine
@@ -55,27 +57,23 @@ def in_fp32(body: Body, x: ir.Value) -> ir.Value:
     return x if x.dtype == FLOAT else body.cast(x, FLOAT)
 
 
-def _reference(body: Body, best: ir.Value, scores: ir.Value, n: int, r: int, protected: int, evens: range) -> Ids:
+def _reference(body: Body, best: ir.Value, scores: ir.Value, metric: ir.Value, r: int, protected: int) -> Ids:
     """Prefix in place, unmerged even tokens ascending, odd tokens."""
+    n = size(metric, 1)
+    evens, odds = (np.asarray(side, dtype=np.int64) for side in sides(n, protected))
     left = len(evens) - r
+    ranked = body.many("TopK", 2, best, [len(evens)], axis=1)[1]
+    merged = body("Gather", ranked, np.arange(r), axis=1)
+    blocks = [body.spread(odds[None, :, None], metric)]
     if left:
-        ranked = body.many("TopK", 2, best, [len(evens)], axis=1)[1]
-        merged, rest = body.many("Split", 2, ranked, [r, left], axis=1)
-        kept = body.many("TopK", 2, rest, [left], axis=1, largest=0)[0]
-        keep = place(body, body("Mul", kept, 2), n, protected, left)
-    else:
-        merged = body.many("TopK", 2, best, [r], axis=1)[1]
-        keep = body.spread(order_of_reference(n, protected, 0), best)
-    src = body("Gather", np.asarray(evens), merged, axis=0)
-    dst = body("Add", partners(body, scores, merged), protected + left)
+        rest = body("Gather", ranked, np.arange(r, len(evens)), axis=1)
+        blocks.insert(0, body("Gather", evens, body.many("TopK", 2, rest, [left], axis=1, largest=0)[0], axis=0))
+    if protected:
+        blocks.insert(0, body.spread(np.arange(protected)[None, :, None], metric))
+    keep = body("Concat", *blocks, axis=1)
+    src = body("Gather", evens, merged, axis=0)
+    dst = body("Gather", np.arange(protected + left, n - r), partners(body, scores, merged), axis=0)
     return keep, src, dst
-
-
-def place(body: Body, ids: ir.Value, n: int, protected: int, left: int) -> ir.Value:
-    """Offsets ``[B, left, 1]`` from the first even token as all new tokens' old indices in reference order."""
-    fixed = order_of_reference(n, protected, left)
-    padded = body("Pad", ids, [0, protected, 0, 0, fixed.shape[1] - protected - left, 0])
-    return body("Add", padded, fixed)
 
 
 def order_of_reference(n: int, protected: int, left: int) -> np.ndarray:

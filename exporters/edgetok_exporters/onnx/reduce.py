@@ -40,8 +40,7 @@ def _replace(body: Body, x: ir.Value, changed: ir.Value, kept: ir.Value, into: i
     defined where a destination occurs twice; an adding scatter would race on it.
     """
     n = size(x, 1)
-    appended = np.arange(n, n + r)[None, :, None]
-    places = body("Add", body("Mul", into, 0), appended)
+    places = body.spread(np.arange(n, n + r)[None, :, None], x)
     index = body("ScatterElements", kept, into, places, axis=1, reduction="max")
     return body.rows(body("Concat", x, changed, axis=1), index)
 

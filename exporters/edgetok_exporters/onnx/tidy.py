@@ -64,6 +64,7 @@ def _reshape(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
     target = _constant_shape(out)
     if target is None:
         return None
+    _look_through_unary(node)
     before = _producer(node, "Reshape")
     if before is not None and before.inputs[0] is not None:
         node.replace_input_with(0, before.inputs[0])
@@ -75,6 +76,17 @@ def _reshape(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
         _insert(graph, node, body, made)
         return made
     return None
+
+
+def _look_through_unary(node: ir.Node) -> None:
+    """In ``Reshape(Log(Squeeze(x)))`` the squeeze changes nothing."""
+    unary = _producer(node, "Log")
+    if unary is None or len(unary.outputs[0].uses()) != 1:
+        return
+    squeeze = _producer(unary, "Squeeze")
+    if squeeze is not None and squeeze.inputs[0] is not None:
+        unary.replace_input_with(0, squeeze.inputs[0])
+        unary.outputs[0].shape = squeeze.inputs[0].shape
 
 
 def _constant_shape(value: ir.Value) -> list[int] | None:
@@ -94,6 +106,21 @@ def _transpose(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
         node.replace_input_with(0, before.inputs[0])
         node.attributes["perm"] = ir.AttrInt64s("perm", perm)
     return node.inputs[0] if perm and perm == sorted(perm) else None
+
+
+def _shape(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
+    """The batch is read off the first input that has it, so that it is read once."""
+    x = node.inputs[0]
+    batch = x.shape[0] if x is not None and x.shape is not None and len(x.shape) else None
+    if not isinstance(batch, ir.SymbolicDim) or batch.value is None or node.attributes.get_int("start", 0) != 0:
+        return None
+    if node.attributes.get_int("end", -1) != 1:
+        return None
+    for value in graph.inputs:
+        if value.shape is not None and len(value.shape) and str(value.shape[0]) == str(batch):
+            node.replace_input_with(0, value)
+            break
+    return None
 
 
 def _unsqueeze(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
@@ -139,6 +166,7 @@ RULES: dict[str, Rule] = {
     "Attention": _attention,
     "Identity": _identity,
     "Reshape": _reshape,
+    "Shape": _shape,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
     "ReduceMean": _mean,

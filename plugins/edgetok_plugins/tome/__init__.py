@@ -29,9 +29,10 @@ class ToMe(TokenReduction):
     much as the tokens it stands for.
 
     Where we depart from the reference implementation: *all* tokens in front of the patches are protected (class,
-    distillation, registers, and every token that the model picks by its index); keys are those the attention uses, after
-    any q/k-norm and rotation; the model's own layers run unchanged, so LayerScale and the like are kept; padding never
-    merges with real tokens; ties go to the lower index; without a class token unmerged tokens stay in ascending order.
+    distillation, registers, and every token that the model picks by its index); keys are those the attention uses,
+    after any q/k-norm and rotation; the model's own layers run unchanged, so LayerScale and the like are kept;
+    padding never merges with real tokens; ties go to the lower index; without a class token unmerged tokens stay in
+    ascending order.
     """
 
     name: ClassVar[str] = "tome"
@@ -41,7 +42,7 @@ class ToMe(TokenReduction):
 
     r: Count | tuple[Count, float] | tuple[Count, ...] = Field(
         default=8,
-        description="Tokens to merge per layer: a number, one number per layer [8,8,4], or (r, inflection) as (8,-1.0). "
+        description="Tokens to merge per layer: a number, one per layer [8,8,4], or (r, inflection) as (8,-1.0). "
         "At most half of the mergeable tokens go in one layer; more is capped, and the plan says so.",
         json_schema_extra={"search": {"low": 0, "high": 32}},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import pytest
@@ -107,10 +107,11 @@ class Lab:
         return capture(self.component(module, inputs, batch_axis, **axes))
 
     def steps(self, sites: Sequence[Site], plugin: TokenReduction, r: int) -> list[Step]:
-        """The plugin at every site without an obstacle, each time removing ``r`` tokens."""
+        """The plugin at every free site of the longest sequences, each time removing ``r`` tokens."""
         now: dict[int, int] = {}
         out = []
-        for site in (s for s in sites if s.obstacle is None):
+        longest = max((s.tokens for s in sites), default=0)
+        for site in (s for s in sites if s.obstacle is None and s.tokens == longest):
             tokens = now.get(site.space.index, site.tokens)
             keep = tokens - min(r, site.mergeable(tokens) - 1)
             out.append(Step(site, plugin, keep))
@@ -129,6 +130,27 @@ class Lab:
         with torch.no_grad():
             out = program.exported.module()(**dict(inputs or program.example))
         return [t for t in torch.utils._pytree.tree_leaves(out) if isinstance(t, Tensor)]
+
+    def check_lossless(
+        self,
+        module: nn.Module,
+        program: Program,
+        plugin: TokenReduction,
+        r: int,
+        make: Callable[[int], dict[str, Tensor]],
+        batches: Sequence[int] = (3, 1),
+    ) -> Program:
+        """Rewrite, and compare with the module on inputs that the plugin loses nothing of; the rewritten program."""
+        rewritten = self.rewritten(program, plugin, r)
+        for batch in batches:
+            inputs = make(batch)
+            with torch.no_grad():
+                wanted = [t for t in torch.utils._pytree.tree_leaves(module(**inputs)) if isinstance(t, Tensor)]
+            found = self.run(rewritten, inputs)
+            assert [t.shape for t in found] == [t.shape for t in wanted]
+            for i, (a, b) in enumerate(zip(found, wanted, strict=True)):
+                torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-5, msg=lambda m, i=i: f"output {i}: {m}")
+        return rewritten
 
     def twins_of(
         self, batch: int, tokens: int, channels: int, pairs: int, span: tuple[int, int] | None = None, seed: int = 0

@@ -68,7 +68,7 @@ def _mean(group: list[Token]) -> Token:
 def paper_order(unmerged: list[int], odd: list[int], prefix: int) -> list[int]:
     """The paper's order: unmerged of A, then B, with one or two prefix tokens the first of A and of B."""
     if prefix == 1:  # the class token is the first of A
-        return [[0, *unmerged], odd][0] + odd
+        return [0, *unmerged, *odd]
     if prefix == 2:  # the distillation token is the first of B
         a, b = [0, *unmerged], [1, *odd]
         return [a[0], b[0], *a[1:], *b[1:]]
@@ -148,21 +148,24 @@ def _layer(block: nn.Module, prefix: int, rope: tuple[Tensor, Tensor] | None, pi
         return (q, k, v) if rope is None else (rotate(q, places, prefix, rope), rotate(k, places, prefix, rope), v)
 
     named = {name: getattr(block, name) for name in ("layernorm_before", "layernorm_after") if hasattr(block, name)}
-    scales = [
-        getattr(getattr(block, f"layer_scale{i}", None), "lambda1", getattr(block, f"lambda_{i}", 1.0)) for i in (1, 2)
-    ]
     positions = getattr(block, "relative_position_bias", None)
     window = tuple(n // block.patch_size for n in pixels.shape[2:]) if positions is not None else ()
     return Layer(
         before=named.get("layernorm_before") or block.norm1,
         heads=project,
         out=attention.o_proj,
-        scale1=scales[0],
+        scale1=_scale(block, 1),
         after=named.get("layernorm_after") or block.norm2,
         mlp=block.mlp,
-        scale2=scales[1],
+        scale2=_scale(block, 2),
         bias=positions(window).reshape(heads, *[window[0] * window[1] + 1] * 2).detach() if window else None,
     )
+
+
+def _scale(block: nn.Module, number: int) -> Any:
+    """LayerScale, as DINOv2 or BEiT names it; 1 without."""
+    module = getattr(block, f"layer_scale{number}", None)
+    return getattr(block, f"lambda_{number}", 1.0) if module is None else module.lambda1
 
 
 def rotate(x: Tensor, places: list[int], prefix: int, rope: tuple[Tensor, Tensor]) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,8 +54,8 @@ def test_an_inflected_schedule_merges_about_r_per_layer(r, inflection, layers):
     schedule = per_layer((r, inflection), layers)
     assert len(schedule) == layers
     assert all(0 <= n <= 2 * r for n in schedule)
-    rising = all(a <= b for a, b in zip(schedule, schedule[1:], strict=False))
-    falling = all(a >= b for a, b in zip(schedule, schedule[1:], strict=False))
+    rising = all(a <= b for a, b in pairwise(schedule))
+    falling = all(a >= b for a, b in pairwise(schedule))
     assert rising or falling
     if layers > 1:
         assert r * layers - 2 * layers <= sum(schedule) <= r * layers + layers

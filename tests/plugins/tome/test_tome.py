@@ -1,4 +1,4 @@
-"""Token Merging on whole models, against a literal forward written from the equations; options; what the paper left out."""
+"""Token Merging on whole models, against a literal forward written from the equations; its options; its limits."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_mean_pooling_of_a_model_is_that_of_its_restored_tokens():
 
 
 def test_merged_padding_changes_no_real_token():
-    """With 8 padding tokens and one merge per layer, the padded sample loses padding only: its real tokens stay dense."""
+    """With 8 padding tokens and one merge per layer, the padded sample loses padding only."""
     trial = Trial(tome(r=1), subject(zoo.bert))
     real = trial.subject.component.inputs["attention_mask"][0].bool()
     found, dense = trial.outputs[0], trial.subject.dense_outputs[0]

@@ -71,7 +71,10 @@ class FusedQkv(nn.Module):
         super().__init__()
         self.parallel = parallel
         self.n1, self.n2, self.qkv, self.o = nn.LayerNorm(32), nn.LayerNorm(32), nn.Linear(32, 96), nn.Linear(32, 32)
-        self.f, self.scale = nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.Linear(64, 32)), nn.Parameter(torch.ones(32))
+        self.f, self.scale = (
+            nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.Linear(64, 32)),
+            nn.Parameter(torch.ones(32)),
+        )
 
     def attend(self, h: Tensor) -> Tensor:
         b, n, c = h.shape
