@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from edgetok.errors import EdgetokError
 from edgetok.plugin import API_VERSION, Plugin, TokenReduction
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _LAZY = {
     "Result": "edgetok.session.result",
 }
 
-__all__ = ["API_VERSION", "Plugin", "TokenReduction", "__version__", *_LAZY]
+__all__ = ["API_VERSION", "EdgetokError", "Plugin", "TokenReduction", "__version__", *_LAZY]
 
 
 def __getattr__(name: str) -> object:

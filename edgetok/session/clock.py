@@ -51,6 +51,9 @@ class Clock:
         signal.signal(signal.SIGINT, self._remember)
         try:
             yield
+        except KeyboardInterrupt:
+            exec("")  # after an interrupt inside an exec, CPython exits by signal in place of a status; this resets it
+            raise
         except Exception as error:
             if self._interrupted:
                 raise KeyboardInterrupt from error

@@ -69,8 +69,8 @@ class Inspection(_Part):
 
 def _space_line(space: SpaceRow) -> str:
     segments = " | ".join(str(n or "any") for n in space.segments)
-    made_of = " x ".join(space.factors)
-    return f"space {space.index}: {space.tokens or 'any'} tokens ({segments}), {space.protected} protected, {made_of}"
+    product = f", {' x '.join(space.factors)}" if len(space.factors) > 1 else ""
+    return f"space {space.index}: {space.tokens or 'any'} tokens ({segments}), {space.protected} protected{product}"
 
 
 def _site_line(site: SiteRow) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from edgetok.errors import BundleNotFound
 from edgetok.report.cost import Latency, LatencyRow, LoadMs, Memory
 from edgetok.session.inputs import Samples
 from edgetok.session.interface import fixed_batch
@@ -102,12 +103,18 @@ class BundleCost:
 
 
 def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings) -> BundleCost:
-    """Time a delivered file alone, on its own vectors."""
+    """Time a delivered file alone, on its own vectors.
+
+    Raises:
+        BundleNotFound: it has none.
+        RuntimeFailed: its runtime refuses the file.
+    """
     from edgetok.bench import bench, measure_cold
     from edgetok.bundle.vectors import read_vectors
 
     manifest = bundle.manifest
-    assert manifest.vectors is not None
+    if manifest.vectors is None:
+        raise BundleNotFound(f"{bundle.path} holds no parity vectors.", why="its manifest names none")
     arrays, _ = read_vectors(bundle.path / manifest.vectors.file)
     entry = bundle.entry(manifest.vectors.component)
     samples = Samples(arrays, _rows(bundle, arrays))

@@ -78,19 +78,22 @@ def _check(recipe: Recipe, force: bool, need: int = 0) -> Path:
         raise BadCommand("No output is given.", hint="Name a directory for the bundle (-o DIRECTORY).")
     try:
         output = Path(recipe.output).expanduser()
+        if Path.cwd().is_relative_to(output.resolve()):
+            raise _under_foot(output)
         check_output(output, force=force, need=need)
-        inside = Path.cwd().is_relative_to(output.resolve())
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a zero byte, a name too long
         raise OutputNotWritable(
             f"{recipe.output!r} cannot be written", why=str(error), hint="Choose another output with -o."
         ) from error
-    if inside:
-        raise OutputExists(
-            f"{output} is the working directory.",
-            why="a bundle is put in place by renaming, which would take the directory away from under you",
-            hint="Name a directory that shall be made, such as -o out.",
-        )
     return output
+
+
+def _under_foot(output: Path) -> OutputExists:
+    return OutputExists(
+        f"{output} exists: the working directory is in it.",
+        why="a bundle is put in place by renaming, which would take the directory away from under you",
+        hint="Name a directory that shall be made, such as -o out.",
+    )
 
 
 def _bytes(prepared: Prepared) -> int:

@@ -91,7 +91,7 @@ def test_nothing_is_delivered_and_the_module_is_named(install, shop, line):
 
 
 def test_a_small_error_is_an_error(install, shop, line):
-    install(2e-4)
+    install(5e-3)
     assert line(*RUN).status == 7
 
 

@@ -41,7 +41,10 @@ class Body:
         """``x`` itself, or a constant made of it."""
         if x is None or isinstance(x, ir.Value):
             return x
-        array = np.asarray(x, dtype=np.int64) if isinstance(x, (int, list, tuple)) else np.asarray(x)
+        return self.constant(np.asarray(x, dtype=np.int64) if isinstance(x, (int, list, tuple)) else np.asarray(x))
+
+    def constant(self, array: np.ndarray) -> ir.Value:
+        """An array as a value; equal arrays are one."""
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             self._constants[key] = self._tape.op("Constant", [], {"value": ir.tensor(array)})
@@ -73,9 +76,12 @@ class Body:
         return made
 
     def spread(self, row: np.ndarray, like: ir.Value) -> ir.Value:
-        """A constant ``[1, ...]`` repeated over the batch of ``like``."""
-        batch = self("Shape", like, start=0, end=1)
-        return self("Expand", row, self("Concat", batch, [1] * (row.ndim - 1), axis=0))
+        """A constant ``[1, ...]`` repeated over the batch of ``like``: a gather of row 0 for every sample."""
+        if like.shape is not None and isinstance(like.shape[0], int):
+            return self.constant(np.repeat(row, like.shape[0], axis=0))
+        nought = ir.tensor(np.zeros(1, dtype=np.int64))
+        first = self("ConstantOfShape", self("Shape", like, start=0, end=1), value=nought)
+        return self("Gather", row, first, axis=0)
 
     def scalar(self, number: float, like: ir.Value) -> np.ndarray:
         """A number in the dtype of ``like``."""

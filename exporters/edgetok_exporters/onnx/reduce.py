@@ -19,18 +19,12 @@ def gather_reduce(
     kept, gone, into = (body.column(as_index(body, ids)) for ids in (keep, src, dst))
     if mode == "first" or size(src, 1) == 0:
         return (body.rows(x, kept),)
-    if mode == "sum" and size(x, 2) == 1:
-        return (total_sizes(body, x, kept, gone, into),)
-    r = size(src, 1)
-    target = body.rows(kept, into)
-    same = body("Equal", into, body("Transpose", into, perm=[0, 2, 1]))
-    group = body.cast(same, x.dtype or FLOAT)
-    before, moved = body.rows(x, target), body.rows(x, gone)
+    groups = Groups(body, x, body.rows(kept, into), gone, into, size(src, 1))
+    before, moved = body.rows(x, groups.target), body.rows(x, gone)
     if mode == "mean":
-        share = _share(body, x, sizes, kept, gone, into, group)
-        moved = body("Mul", share, body("Sub", moved, before))
-    changed = body("Add", before, body("MatMul", group, moved))
-    return (_replace(body, x, changed, kept, into, r),)
+        moved = body("Div", body("Sub", moved, before), groups.parts(sizes))
+    changed = body("Add", before, groups.total(moved))
+    return (_replace(body, x, changed, kept, into, size(src, 1)),)
 
 
 def _replace(body: Body, x: ir.Value, changed: ir.Value, kept: ir.Value, into: ir.Value, r: int) -> ir.Value:
@@ -45,32 +39,31 @@ def _replace(body: Body, x: ir.Value, changed: ir.Value, kept: ir.Value, into: i
     return body.rows(body("Concat", x, changed, axis=1), index)
 
 
-def _share(
-    body: Body,
-    x: ir.Value,
-    sizes: ir.Value | None,
-    kept: ir.Value,
-    gone: ir.Value,
-    into: ir.Value,
-    group: ir.Value,
-) -> ir.Value:
-    """Each source's part of its group, ``[B, r, 1]``."""
-    if sizes is None:
-        members = body("Add", body("ReduceSum", group, [2], keepdims=1), body.scalar(1, x))
-        return body("Reciprocal", members)
-    column = body.column(sizes)
-    total = body.rows(total_sizes(body, column, kept, gone, into), into)
-    share = body("Div", body.rows(column, gone), body("Max", total, smallest(body, sizes)))
-    return share if sizes.dtype == x.dtype else body.cast(share, x.dtype or FLOAT)
+class Groups:
+    """Which of the ``r`` sources go to the same destination, as a 0/1 matrix ``[B, r, r]``.
 
+    Attributes:
+        target: ``[B, r, 1]`` the old index of each source's destination.
+    """
 
-def total_sizes(body: Body, column: ir.Value, kept: ir.Value, gone: ir.Value, into: ir.Value) -> ir.Value:
-    """``column [B, N, 1]`` summed over each group; onnxruntime cannot add fp16 by scatter on a CPU."""
-    half = column.dtype == FLOAT16
-    values = [body.rows(column, ids) for ids in (kept, gone)]
-    base, moved = [body.cast(v, FLOAT) for v in values] if half else values
-    total = body("ScatterElements", base, into, moved, axis=1, reduction="add")
-    return body.cast(total, FLOAT16) if half else total
+    def __init__(self, body: Body, x: ir.Value, target: ir.Value, gone: ir.Value, into: ir.Value, r: int) -> None:
+        self.body, self.x, self.target, self.gone, self.r = body, x, target, gone, r
+        same = body("Equal", into, body("Transpose", into, perm=[0, 2, 1]))
+        self.matrix = body.cast(same, x.dtype or FLOAT)
+
+    def total(self, values: ir.Value | np.ndarray) -> ir.Value:
+        """Values of sources ``[B, r, C]`` summed over each one's group."""
+        return self.body("MatMul", self.matrix, values)
+
+    def parts(self, sizes: ir.Value | None) -> ir.Value:
+        """A group's total size, its representative included, over each source's: infinite for a source of size 0."""
+        body, dtype = self.body, self.x.dtype or FLOAT
+        if sizes is None:
+            return body("Add", self.total(np.ones((self.r, 1), numpy_dtype(self.x))), body.scalar(1, self.x))
+        column = body.column(sizes if sizes.dtype == dtype else body.cast(sizes, dtype))
+        own = body.rows(column, self.gone)
+        total = body("Add", body.rows(column, self.target), self.total(own))
+        return body("Div", body("Add", total, smallest(body, self.x)), own)
 
 
 def as_index(body: Body, ids: ir.Value) -> ir.Value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -26,7 +27,7 @@ def layouts(draw, with_batch=True):
     order = draw(st.permutations(kept))
     ends = draw(st.lists(st.integers(0, len(order)), max_size=4))
     bounds = [0, *sorted(ends), len(order)]
-    return tuple(tuple(order[a:b]) for a, b in zip(bounds, bounds[1:], strict=False))
+    return tuple(tuple(order[a:b]) for a, b in itertools.pairwise(bounds))
 
 
 def place(axes, batch=(BATCH,)):

@@ -41,3 +41,47 @@ def test_a_branch_in_the_graph_is_refused(lab):
 
     with pytest.raises(CaptureFailed, match="function of its inputs"):
         lab.capture(Conditional(), {"x": torch.randn(2, 3)})
+
+
+def test_outputs_have_names_and_only_tensors_count(lab):
+    class Nested(nn.Module):
+        def forward(self, x: Tensor) -> dict[str, object]:
+            return {"last": x + 1, "states": (x * 2, None, (x * 3, 5)), "more": {"deep": x.sum(1)}, "none": None}
+
+    program = lab.capture(Nested(), {"x": torch.randn(2, 3)})
+    assert [(o.name, o.shape) for o in program.outputs] == [
+        ("last", ("batch", 3)),
+        ("states.0", ("batch", 3)),
+        ("states.2.0", ("batch", 3)),
+        ("more.deep", ("batch",)),
+    ]
+    x = torch.randn(4, 3)
+    found = lab.run(rewrite(program), {"x": x})
+    assert [torch.equal(a, b) for a, b in zip(found, (x + 1, x * 2, x * 3, x.sum(1)), strict=True)] == [True] * 4
+
+
+def test_unnamed_outputs_are_counted(lab):
+    class Pair(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x, x + 1
+
+    assert [o.name for o in lab.capture(Pair(), {"x": torch.randn(2, 3)}).outputs] == ["output_0", "output_1"]
+
+
+def test_a_batch_that_the_model_fixes_is_fixed_with_a_note(lab):
+    class Fixed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.reshape(2, 3) * 2
+
+    program = lab.capture(Fixed(), {"x": torch.randn(2, 3)})
+    assert program.dynamic == {}
+    assert program.inputs[0].shape == (2, 3)
+    assert "the batch is fixed" in program.notes[0]
+
+
+def test_capture_leaves_the_module_alone():
+    module = nn.Linear(3, 3)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    program = capture(Component("model", module, {"input": torch.randn(2, 3)}, {"input": {0: "batch"}}))
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+    assert set(program.exported.state_dict) == set(before)

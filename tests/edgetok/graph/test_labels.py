@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from edgetok.graph import factors, find_sites, rewrite
-from edgetok.graph.labels import label
 
 B, N, C = 7, 12, 8
 """The batch is the only size that 7 divides."""
@@ -83,6 +82,7 @@ def programs(draw):
     return operations
 
 
+KINDS = ("unary", "linear", "along", "along", "transpose", "merge", "attend", "pairs", "pad", "binary", "binary")
 UNARY = ("gelu", "neg", "abs", "sigmoid")
 ALONG = ("cumsum", "softmax", "amax", "mean", "sum", "var", "flip", "roll", "select", "narrow", "split")
 
@@ -157,10 +157,7 @@ def binary(draw, values, known, source):
     return ("cat", source, other, axis), replace(made, safe=made.safe and same and made.axis != axis)
 
 
-@settings(max_examples=40)
-@given(programs())
-def test_sizes_of_labels_are_sizes_of_values(lab, operations):
-    program = lab.capture(Random(operations), {"x": torch.randn(B, N, C)})
+def check_sizes(program) -> None:
     labels = program.labels
     assert not labels.unknown
     for node in (n for n in program.graph.nodes if labels.has(n)):
@@ -168,16 +165,21 @@ def test_sizes_of_labels_are_sizes_of_values(lab, operations):
         assert tuple(factors.size(axis) for axis in labels.axes(node)) == shape
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(programs())
-def test_rewriting_random_graphs_loses_nothing_of_twins(lab, operations):
+def test_labels_of_random_graphs_are_true(lab, operations):
+    """Sizes are those of the trace; and where labels say that tokens are, merged twins come back as they were."""
     module = Random(operations)
     program = lab.capture(module, {"x": torch.randn(B, N, C)})
+    check_sizes(program)
     first = find_sites(program)[0]
     r = min(2, first.mergeable(N) // 2)
     if first.obstacle is not None or r < 1:
+        event("refused" if first.obstacle else "too short")
         return
+    event("rewritten")
     rewritten = rewrite(program, lab.steps([first], lab.backwards, r))
+    check_sizes(rewritten)
     span = (first.protected, N - first.space.trailing)
     for batch in (B, 1):
         x = lab.twins_of(batch, N, C, r, span=span)
@@ -185,5 +187,3 @@ def test_rewriting_random_graphs_loses_nothing_of_twins(lab, operations):
             dense = module(x)
         for i, (found, wanted) in enumerate(zip(lab.run(rewritten, {"x": x}), dense, strict=True)):
             torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4, msg=lambda m, i=i: f"{i} {operations}: {m}")
-    again = label(rewritten.graph, {rewritten.placeholders["x"]: {0: "batch"}})
-    assert not again.conflicts or program.labels.conflicts

@@ -14,7 +14,7 @@ class Sizes(nn.Module):
 
 
 def shapes() -> list[torch.Size]:
-    batch, frames = torch.export.Dim("batch", min=3), torch.export.Dim("frames", min=3)
+    batch, frames = torch.export.Dim("batch", min=4), torch.export.Dim("frames", min=4)
     inputs = torch.randn(7, 4), torch.randn(5, 7)
     exported = torch.export.export(Sizes(), inputs, dynamic_shapes=({0: batch}, {0: frames, 1: batch}))
     return [node.meta["val"].shape for node in exported.graph.output_node().args[0]]
