@@ -22,7 +22,7 @@ def optimize(
     model: nn.Module | Model | str | Path,
     inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor] | None = None,
     *,
-    plugins: str | Plugin | Mapping[str, Mapping[str, Any]] | Sequence[str | Plugin] = (),
+    plugins: str | Plugin | Mapping[str, Mapping[str, Any]] | Sequence[str | Plugin] | None = (),
     target: str = "onnx",
     output: str | Path | None = None,
     eval: str | Path | Iterable[tuple[Any, int]] | Callable[[], Iterable[tuple[Any, int]]] | None = None,
@@ -56,7 +56,7 @@ def optimize(
     from edgetok import session
 
     given, source = _model(model, inputs)
-    chosen = _plugins(plugins)
+    chosen = _plugins(plugins or ())
     in_memory = None if isinstance(eval, str | Path) else eval
     parts = dict(settings)
     if isinstance(eval, str | Path):

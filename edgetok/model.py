@@ -70,6 +70,7 @@ class Model:
         preprocessing: of image inputs, where known.
         labels: class names by index, where known.
         licence: as stated by the source, where known.
+        notes: what a user should know about how it was taken in.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Model:
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] = ()
     licence: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def only(self) -> Component:

@@ -109,11 +109,13 @@ def make_plan(
         known = count_tokens(program, site)
         dense, now = layers.setdefault(site.space.index, ([], []))
         dense.append(known)
-        now.append(current.get(site.space.index, known))
+        entering = known if site.separate else current.get(site.space.index, known)
+        now.append(entering)
         for plugin in reductions:
-            decision = _decide(plugin, site, current.get(site.space.index, known))
-            current[site.space.index] = decision.keep
+            decision = _decide(plugin, site, entering)
+            entering = decision.keep
             decisions.append(decision)
+        current[site.space.index] = entering
     for asked in plugins if strict else ():
         _require_some_place(asked, decisions)
     chosen = _most_reduced(layers, current)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import fx
 
 from edgetok.graph.nodes import names, op_name
+
+if TYPE_CHECKING:
+    from edgetok.graph.labels import Labels
+    from edgetok.graph.space import Space
 
 _SIZE_OPS = names(
     """sym_size sym_numel sym_stride empty_like zeros_like ones_like full_like rand_like randn_like
@@ -50,6 +54,23 @@ def feature_nodes(graph: fx.Graph, data: Mapping[fx.Node, frozenset[str]]) -> se
         if is_feature:
             features.add(node)
     return features
+
+
+def attended(graph: fx.Graph, labels: Labels, space: Space) -> set[fx.Node]:
+    """Everything that an attention whose keys are tokens of ``space`` is computed from."""
+    found: set[fx.Node] = set()
+    for node in reversed(graph.nodes):
+        over = op_name(node) == "scaled_dot_product_attention" and space.carried_by(labels.axes(node.args[1])[-2:-1])
+        if over or node in found:
+            found.update(node.all_input_nodes)
+    return found
+
+
+def meets_positions(node: fx.Node, space: Space, labels: Labels, features: Container[fx.Node]) -> bool:
+    """Whether an operation on features has an operand with one entry per token that is about tokens, not of them."""
+    return node in features and any(
+        a not in features and labels.has(a) and space.carried_by(labels.axes(a)) for a in node.all_input_nodes
+    )
 
 
 class NotEvaluableError(Exception):

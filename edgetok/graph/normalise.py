@@ -21,7 +21,7 @@ from edgetok.graph.program import Program
 
 aten = torch.ops.aten
 
-_COPIES = frozenset({"clone", "alias", "detach", "detach_", "lift_fresh_copy", "contiguous", "dropout"})
+_COPIES = frozenset({"clone", "alias", "detach", "detach_", "lift_fresh_copy", "contiguous"})
 _CHECKS = frozenset({"_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size"})
 
 
@@ -79,7 +79,7 @@ def _simplify(graph: fx.Graph, node: fx.Node) -> None:
     name = op_name(node)
     if name in _CHECKS:
         graph.erase_node(node)
-    elif name in _COPIES or _keeps_everything(node, name):
+    elif name in _COPIES or _is_idle_dropout(node, name) or _keeps_everything(node, name):
         node.replace_all_uses_with(operand(node))
         graph.erase_node(node)
     elif name in ("view", "_unsafe_view"):
@@ -87,6 +87,11 @@ def _simplify(graph: fx.Graph, node: fx.Node) -> None:
 
 
 _MAYBE_COPIES = names("_to_copy to expand slice view type_as add")
+
+
+def _is_idle_dropout(node: fx.Node, name: str) -> bool:
+    """Whether a dropout is that of a module in eval mode; one that drops is left, so that it is seen."""
+    return name == "dropout" and not node.args[2]
 
 
 def _keeps_everything(node: fx.Node, name: str) -> bool:

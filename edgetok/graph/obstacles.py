@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from edgetok.graph import factors
@@ -63,13 +63,12 @@ def _is_square(axes: Sequence[factors.Axis], space: Space) -> bool:
     return all(space.carried_by((axis,)) for axis in axes[-2:])
 
 
-def of_others(site: Site, others: Sequence[Site], stream: Container[fx.Node]) -> str | None:
+def of_others(site: Site, others: Sequence[Site]) -> str | None:
     """What the other sites of its space have against it: a reduction reaches all of them.
 
     Args:
         site: the site.
         others: all sites of its space, in order.
-        stream: all nodes that follow the first site of the space.
     """
     for other in others:
         if other.index > site.index and (reason := of_mask(other.mask)):
@@ -78,6 +77,6 @@ def of_others(site: Site, others: Sequence[Site], stream: Container[fx.Node]) ->
             return f"another attention over its tokens ({other.name}) does not hide the same padding"
         if other.mask.source != site.mask.source:
             return f"another attention over its tokens ({other.name}) takes its mask from another input"
-    if site.index and site.node not in stream:
+    if site.separate:
         return "its tokens have the axis of another stream that was reduced before (one encoder run twice)"
     return None

@@ -19,7 +19,7 @@ from torch.fx import traceback as fx_traceback
 from edgetok.errors import RepairFailed
 from edgetok.graph import factors, repair
 from edgetok.graph.arrange import Axes, Size
-from edgetok.graph.dependence import data_inputs, feature_nodes
+from edgetok.graph.dependence import attended, data_inputs, feature_nodes
 from edgetok.graph.factors import Axis, Factor
 from edgetok.graph.insertion import insert
 from edgetok.graph.nodes import op_name, operand
@@ -60,6 +60,7 @@ class Retrace:
             self.anchors.setdefault(step.site.anchor, []).append(step)
         spaces = {step.site.space.index: step.site.space for step in steps}
         self.streams = {index: self._stream(space) for index, space in spaces.items()}
+        self.attended = {index: attended(program.graph, program.labels, space) for index, space in spaces.items()}
 
     def _stream(self, space: Space) -> set[fx.Node]:
         """The residual stream of a space from its first anchor on: adds that lead from one to the next."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from torch import fx
 
 from edgetok.graph import factors, obstacles
-from edgetok.graph.dependence import data_inputs, feature_nodes
+from edgetok.graph.dependence import attended, data_inputs, feature_nodes, meets_positions
 from edgetok.graph.factors import Axis, Factor
 from edgetok.graph.labels import Labels
 from edgetok.graph.masks import Mask
@@ -34,6 +34,7 @@ class Site:
         mask: what its mask does.
         positions: whether values that say *where* a token is (rotations, position biases) meet the tokens after
             the first attention of the space.
+        separate: whether its tokens are another stream than those of the sites before it (one encoder run twice).
         obstacle: why the engine cannot follow a reduction from here; ``None`` when it can.
         grid: ``(height, width)`` of the main segment where the labels show it as a product of two factors.
         node, anchor: the attention and the residual add that follows it, in the program's graph.
@@ -53,6 +54,7 @@ class Site:
     node: fx.Node = field(repr=False)
     anchor: fx.Node | None = field(repr=False)
     batch: Axis = field(repr=False, default=())
+    separate: bool = False
 
     def mergeable(self, tokens: int) -> int:
         """How many of ``tokens`` tokens may be merged or dropped: all but the protected and the trailing ones."""
@@ -68,10 +70,9 @@ def find_sites(program: Program) -> list[Site]:
 
 
 def _with_obstacles_of_others(site: Site, sites: list[Site]) -> Site:
-    if site.obstacle is not None:
-        return site
     own = [other for other in sites if other.space is site.space]
-    return replace(site, obstacle=obstacles.of_others(site, own, _after(own[0].node)))
+    site = replace(site, separate=site.index > 0 and site.node not in _after(own[0].node))
+    return site if site.obstacle is not None else replace(site, obstacle=obstacles.of_others(site, own))
 
 
 def module_of(node: fx.Node) -> str:
@@ -148,22 +149,17 @@ class _Finder:
         return [(o.first, o.last) for o in found] == [(0, len(space.segments))]
 
     def has_positions(self, space: Space, own: list[fx.Node]) -> bool:
-        """Whether values that are about tokens, not of them, meet the tokens after the space's first attention."""
+        """Whether values that are about tokens, not of them, meet the tokens between the space's attentions."""
         anchor = next((a for a in (self.anchor(n, space) for n in own) if a is not None), None)
-        return anchor is not None and any(self._is_positional(n, space) for n in _after(anchor))
+        between = attended(self.program.graph, self.labels, space)
+        return anchor is not None and any(
+            (n in between or n in self.masks) and self._is_positional(n, space) for n in _after(anchor)
+        )
 
     def _is_positional(self, node: fx.Node, space: Space) -> bool:
         if op_name(node) == ATTENTION:
             return self.masks[node].additive
-        if node not in self.features:
-            return False
-        return any(
-            a not in self.features
-            and a.op != "placeholder"
-            and self.labels.has(a)
-            and space.carried_by(self.labels.axes(a))
-            for a in node.all_input_nodes
-        )
+        return meets_positions(node, space, self.labels, self.features)
 
     def obstacle(self, node: fx.Node, space: Space, anchor: fx.Node | None, lead: list[Factor]) -> str | None:
         """The first reason that stops the engine from following a reduction at this attention."""

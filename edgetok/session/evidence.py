@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgetok.graph import TensorSpec
     from edgetok.recipe import Recipe
     from edgetok.session.clock import Clock
+    from edgetok.session.inputs import Arrays
     from edgetok.session.prepare import Prepared
     from edgetok.session.variants import Variants
 
@@ -90,7 +91,7 @@ def check_parity(
     return verify(
         Delivery(variants.optimised.program, variants.optimised.runner(threads)),
         Toolchain(tools.exporter, tools.target, tools.options, threads),
-        samples.batches(fixed_batch(prepared) or len(samples)),
+        _batches(prepared, samples),
         dense=Delivery(variants.dense.program, variants.dense.runner(threads)),
         dtype=dtype_of(prepared),
         role=prepared.component.role,
@@ -98,6 +99,13 @@ def check_parity(
         allow_failure=recipe.parity.allow_failure,
         scratch=scratch,
     )
+
+
+def _batches(prepared: Prepared, samples: Samples) -> list[Arrays]:
+    """All samples in one batch, and the first one alone where the batch size is free: apps mostly run one."""
+    fixed = fixed_batch(prepared)
+    every = samples.batches(fixed or len(samples))
+    return every if fixed or len(samples) == 1 else [*every, samples.filled(1)]
 
 
 def measure_accuracy(

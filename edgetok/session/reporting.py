@@ -98,7 +98,7 @@ def _model(prepared: Prepared) -> ModelInfo:
 
 def _notes(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> tuple[str, ...]:
     """What a person should know before anything else."""
-    notes, fixed = list(prepared.plan.notes), fixed_batch(prepared)
+    notes, fixed = [*prepared.model.notes, *prepared.plan.notes], fixed_batch(prepared)
     if not evidence.parity.passed:
         notes.insert(0, "Parity FAILED. This file was delivered because the run allowed it (parity.allow_failure).")
     if fixed and recipe.bench.enabled and set(recipe.bench.batches) != {fixed}:

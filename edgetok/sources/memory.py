@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+_TRAINING = "the module was in training mode: it was taken as in eval mode, without dropout"
+
+
 def from_module(
     module: nn.Module,
     inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor],
@@ -47,7 +50,8 @@ def from_module(
         dynamic={key: {0: "batch"} for key in _batched(named, batch)},
         role=role,
     )
-    return Model(name=name or type(module).__name__, source=source, components={"model": component})
+    notes = (_TRAINING,) if component.module is not module else ()
+    return Model(name=name or type(module).__name__, source=source, components={"model": component}, notes=notes)
 
 
 def eval_view(module: nn.Module) -> nn.Module:

@@ -18,15 +18,15 @@ def figures(got: np.ndarray, reference: np.ndarray) -> Figures:
         got: what the runtime computed, any dtype.
         reference: what it should be; the same shape.
 
-    Entries that are not finite must be the same on both sides. Arrays of integers must be equal.
-    Another shape counts every entry as mismatched.
+    Infinite entries must be the same on both sides; nothing agrees with a NaN, not even a NaN. Arrays of integers
+    must be equal. Another shape counts every entry as mismatched.
     """
     if got.shape != reference.shape:
         return Figures(max_abs=0.0, rel=0.0, snr_db=-EXACT_DB, mismatched=max(got.size, reference.size, 1))
     exact = not np.issubdtype(reference.dtype, np.floating)
     a, b = got.astype(np.float64), reference.astype(np.float64)
     finite = np.isfinite(a) & np.isfinite(b)
-    odd = ~finite & ~((a == b) | (np.isnan(a) & np.isnan(b)))
+    odd = ~finite & (a != b)
     mismatched = int(odd.sum()) + (int((a != b)[finite].sum()) if exact else 0)
     signal = b[finite]
     error = a[finite] - signal

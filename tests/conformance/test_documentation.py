@@ -41,6 +41,7 @@ def test_the_plugin_of_the_page_passes(conformance, name):
             call()
 
 
+@pytest.mark.slow
 def test_the_example_is_no_good_method(conformance):
     """As the page says: random tokens lose less than it does."""
     from edgetok.graph import Step, rewrite

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from torch import fx
 
 from edgetok.graph.arrange import Axes, has_batch
+from edgetok.graph.dependence import meets_positions
 from edgetok.graph.nodes import argument, names, op_name, positive
 from edgetok.graph.rules.reduction import reduced_dims, sorted_dim
 from edgetok.graph.rules.segments import slice_bounds
@@ -32,7 +33,8 @@ _ONE_BY_ONE = names(
     __and__ __or__ abs neg exp expm1 log log1p log2 sqrt rsqrt reciprocal square sin cos tan tanh sigmoid erf
     floor ceil round trunc sign relu relu6 gelu silu mish elu leaky_relu celu selu hardtanh hardswish hardsigmoid
     softplus logsigmoid prelu clone alias detach contiguous to _to_copy type_as copy nan_to_num zeros_like
-    ones_like full_like fill linear einsum embedding max min reshape view _unsafe_view flatten unflatten
+    isnan isinf isfinite floor_divide addcmul addcdiv lerp atan atan2 sinh cosh erfc logaddexp bitwise_xor frac
+    threshold ones_like full_like fill linear einsum embedding max min reshape view _unsafe_view flatten unflatten
     transpose swapaxes permute t mT unsqueeze squeeze expand select unbind cat concat stack slice
     scaled_dot_product_attention"""
 )
@@ -46,7 +48,19 @@ def needs_whole(walk: Walk, node: fx.Node, state: SpaceState) -> bool:
     carriers = [a for a in node.all_input_nodes if labels.has(a) and state.space.carried_by(labels.axes(a))]
     if carriers and (name not in _ALIKE or node in labels.conflicts):
         return True
-    return any(_disturbs(walk, node, source, state) for source in carriers)
+    return _is_read_by_place(walk, node, state) or any(_disturbs(walk, node, source, state) for source in carriers)
+
+
+def _is_read_by_place(walk: Walk, node: fx.Node, state: SpaceState) -> bool:
+    """Whether features meet a table with an entry per token after the last attention over them.
+
+    Before an attention the representative's entry stands for a merged token, as rotations and biases do; in a head that
+    weighs tokens by their place, every original token has its own.
+    """
+    plan, space = walk.plan, state.space
+    if node in plan.attended[space.index] or node in plan.masks:
+        return False
+    return meets_positions(node, space, walk.labels, plan.features)
 
 
 def _disturbs(walk: Walk, node: fx.Node, source: fx.Node, state: SpaceState) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         __or__ abs neg exp expm1 log log1p log2 sqrt rsqrt reciprocal square sin cos tan tanh sigmoid erf floor ceil
         round trunc sign relu relu6 gelu silu mish elu leaky_relu celu selu hardtanh hardswish hardsigmoid softplus
         logsigmoid prelu dropout clone alias detach contiguous to _to_copy type_as copy lift_fresh_copy isnan isinf
+        isfinite floor_divide addcmul addcdiv lerp atan atan2 sinh cosh erfc logaddexp bitwise_xor frac threshold
         nan_to_num zeros_like ones_like full_like empty_like rand_like fill layer_norm rms_norm
         cumsum softmax _softmax log_softmax _log_softmax _safe_softmax"""
     )

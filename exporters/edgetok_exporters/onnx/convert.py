@@ -21,6 +21,7 @@ from torch import fx
 from torch.export import ExportedProgram
 
 from edgetok.errors import ExportFailed
+from edgetok_exporters.onnx.prepare import with_plain_layouts
 from edgetok_exporters.onnx.translate import table
 
 
@@ -50,7 +51,7 @@ def convert(name: str, exported: ExportedProgram, opset: int, *, retrace: bool =
 
 def _through_torch(exported: ExportedProgram, opset: int) -> ir.Model:
     made = torch.onnx.export(
-        exported,
+        with_plain_layouts(exported),
         (),
         dynamo=True,
         optimize=False,

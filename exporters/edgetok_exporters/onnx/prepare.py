@@ -1,4 +1,4 @@
-"""What happens to a program before ``torch.onnx`` sees it: extra outputs, and a batch of one known size."""
+"""What happens to a program before ``torch.onnx`` sees it: extra outputs, a batch of one known size, plain layouts."""
 
 from __future__ import annotations
 
@@ -115,6 +115,29 @@ def with_batch(exported: ExportedProgram, dynamic: Mapping[str, Mapping[int, str
     if not any("batch" in axes.values() for axes in dynamic.values()):
         _check_fixed(inputs, size)
     return rebuilt(exported, module)
+
+
+def with_plain_layouts(exported: ExportedProgram) -> ExportedProgram:
+    """A copy that lays transposed values out anew before reshaping them; in ONNX that costs nothing.
+
+    Decomposing freezes a reshape as a view of the strides its input has in that trace. A later trace may decompose the
+    attention in front of it otherwise, whose result has other strides.
+    """
+    module = copy.deepcopy(exported.graph_module)
+    for node in module.graph.find_nodes(op="call_function", target=torch.ops.aten.reshape.default):
+        source = node.args[0]
+        if isinstance(source, fx.Node) and source.target in _MOVES:
+            with module.graph.inserting_before(node):
+                copied = module.graph.call_function(
+                    torch.ops.aten.clone.default, (source,), {"memory_format": torch.contiguous_format}
+                )
+            copied.meta.update({"val": source.meta["val"].contiguous(), "custom": node.meta.get("custom", {})})
+            node.replace_input_with(source, copied)
+    module.recompile()
+    return rebuilt(exported, module)
+
+
+_MOVES = frozenset({torch.ops.aten.transpose.int, torch.ops.aten.permute.default})
 
 
 def _check_fixed(inputs: Sequence[fx.Node], size: int) -> None:

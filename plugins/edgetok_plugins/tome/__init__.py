@@ -76,9 +76,12 @@ class ToMe(TokenReduction):
         return tokens - min(self._wanted(site), self._cap(site, tokens))
 
     def remark(self, site: Site, tokens: int) -> str | None:
-        """Say where r was capped."""
+        """Say where r was capped, and where the model decides the order."""
         wanted, cap = self._wanted(site), self._cap(site, tokens)
-        return f"r = {wanted} is capped at {cap}, half of the mergeable tokens" if wanted > cap else None
+        said = [f"r = {wanted} is capped at {cap}, half of the mergeable tokens"] if wanted > cap else []
+        if site.positions and self.order != "kept" and site.index == 0:
+            said.append("order is 'kept': the model has positions inside its layers")
+        return "; ".join(said) or None
 
     def _wanted(self, site: Site) -> int:
         return per_layer(self.r, site.count)[site.index]

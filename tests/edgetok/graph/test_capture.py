@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from edgetok.errors import CaptureFailed
+from edgetok.graph import capture, rewrite
+from edgetok.model import Component
 
 
 def test_data_dependent_control_flow_is_named(lab):
