@@ -31,11 +31,11 @@ from edgetok.bench.latency import Latency, bench
 from edgetok.bench.quiet import load_average, require_quiet
 from edgetok.errors import BenchRefused
 from edgetok.graph import Program, capture, rewrite
-from edgetok.target import Target
+from edgetok.registry import installed
 from edgetok_exporters.onnx import OnnxExporter
 
 RESULT = Path(__file__).resolve().parent / "results" / "token_merging.json"
-TARGET = Target(name="onnx-cpu", summary="", exporter="onnx", runtime="onnxruntime")
+TARGET = installed().target("onnx-cpu")
 EXPORTER = OnnxExporter()
 Files = dict[str, Path]
 
@@ -64,7 +64,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--allow-load", action="store_true", help="measure on a busy machine; the load is recorded")
-    parser.add_argument("--seconds", type=float, default=20.0, help="per setting")
+    parser.add_argument("--seconds", type=float, default=30.0, help="per setting")
     parser.add_argument("--model", action="append", choices=[shape.name for shape in SHAPES])
     for name, values in {"r": (8, 13, 16), "batch": (1, 8), "threads": (1, 2)}.items():
         parser.add_argument(f"--{name}", type=int, nargs="+", default=list(values))
@@ -149,6 +149,7 @@ def export_times(shape: Shape, r: int, folder: Path, repeats: int = 3) -> dict[s
     }
     ratios = {
         "optimized_to_dense": whole["optimized"] / whole["dense"],
+        "rewrite_and_export_to_dense_export": seconds["rewrite_and_export"] / seconds["dense_export"],
         "rewrite_and_export_to_torch_onnx_export": seconds["rewrite_and_export"] / seconds["torch_onnx_export"],
     }
     return {"model": shape.name, "r": r, "repeats": repeats, "seconds": seconds, "whole": whole, "ratios": ratios}

@@ -18,19 +18,28 @@ def environment(shop, **more):
     return {**os.environ, "PYTHONPATH": str(shop), "NO_COLOR": "1", **more}
 
 
+@pytest.fixture
+def here(tmp_path):
+    """An empty working directory, with ``scratch`` for temporary files beside it."""
+    for name in ("here", "scratch"):
+        (tmp_path / name).mkdir()
+    return tmp_path / "here"
+
+
+def left_behind(here):
+    """What a run left: in its working directory, and in the folder for temporary files."""
+    return [*here.iterdir(), *(path for path in (here.parent / "scratch").iterdir() if "edgetok" in path.name)]
+
+
 @pytest.mark.parametrize(
     ("number", "status", "after"),
     [(signal.SIGINT, 130, "load"), (signal.SIGINT, 130, "export dense"), (signal.SIGTERM, 143, "rewrite")],
 )
-def test_an_interrupted_run_leaves_nothing(shop, tmp_path, number, status, after):
-    scratch = tmp_path / "scratch"
-    here = tmp_path / "here"
-    scratch.mkdir()
-    here.mkdir()
+def test_an_interrupted_run_leaves_nothing(shop, here, number, status, after):
     child = subprocess.Popen(
         [*COMMAND, "deep/er/out", "bench.runs=100000"],
         cwd=here,
-        env=environment(shop, TMPDIR=str(scratch)),
+        env=environment(shop, TMPDIR=str(here.parent / "scratch")),
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
@@ -46,16 +55,15 @@ def test_an_interrupted_run_leaves_nothing(shop, tmp_path, number, status, after
     assert child.wait(60) == status, said
     assert not any("Traceback" in row for row in said)
     assert not any(row.startswith("measure:") for row in said), "it ran to its end"
-    assert list(here.iterdir()) == []
-    assert [path for path in scratch.iterdir() if "edgetok" in path.name] == []
+    assert left_behind(here) == []
 
 
-def test_a_disk_that_fills_up(shop, tmp_path):
+def test_a_disk_that_fills_up(shop, here):
     """Files may grow to 20 kB only: writing the model fails half-way, as on a full disk."""
     done = subprocess.run(
         [*COMMAND, "out", "bench.enabled=false"],
-        cwd=tmp_path,
-        env=environment(shop, TMPDIR=str(tmp_path), XDG_CACHE_HOME=str(tmp_path / "cache")),
+        cwd=here,
+        env=environment(shop, TMPDIR=str(here.parent / "scratch")),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
         capture_output=True,
         text=True,
@@ -64,7 +72,7 @@ def test_a_disk_that_fills_up(shop, tmp_path):
     assert done.returncode == 6, done.stderr
     assert "ET404: " in done.stderr
     assert "Traceback" not in done.stderr
-    assert [path.name for path in tmp_path.iterdir() if path.name not in {"cache"}] == []
+    assert left_behind(here) == []
 
 
 @pytest.fixture

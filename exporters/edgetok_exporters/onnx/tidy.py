@@ -64,7 +64,7 @@ def _reshape(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
     target = _constant_shape(out)
     if target is None:
         return None
-    _look_through_unary(node)
+    _look_through_unary(graph, node)
     before = _producer(node, "Reshape")
     if before is not None and before.inputs[0] is not None:
         node.replace_input_with(0, before.inputs[0])
@@ -78,15 +78,21 @@ def _reshape(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
     return None
 
 
-def _look_through_unary(node: ir.Node) -> None:
-    """In ``Reshape(Log(Squeeze(x)))`` the squeeze changes nothing."""
+def _look_through_unary(graph: ir.Graph, node: ir.Node) -> None:
+    """In ``Reshape(Log(Squeeze(x)))`` the squeeze changes nothing.
+
+    The ``Log`` is written anew: the old one, of another shape, may yet turn out to be what a later node computes.
+    """
     unary = _producer(node, "Log")
     if unary is None or len(unary.outputs[0].uses()) != 1:
         return
     squeeze = _producer(unary, "Squeeze")
     if squeeze is not None and squeeze.inputs[0] is not None:
-        unary.replace_input_with(0, squeeze.inputs[0])
-        unary.outputs[0].shape = squeeze.inputs[0].shape
+        body = Body()
+        made = body("Log", squeeze.inputs[0])
+        _insert(graph, unary, body, made)
+        made.shape = squeeze.inputs[0].shape
+        node.replace_input_with(0, made)
 
 
 def _constant_shape(value: ir.Value) -> list[int] | None:
@@ -121,6 +127,15 @@ def _shape(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
             node.replace_input_with(0, value)
             break
     return None
+
+
+def _squeeze(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
+    """PyTorch leaves an axis whose size is not 1 alone; ONNX calls that an error."""
+    x, axes = node.inputs[0], _axes(node)
+    if x is None or x.shape is None or not axes:
+        return None
+    sizes = [x.shape[axis] for axis in axes]
+    return x if all(isinstance(size, int) and size != 1 for size in sizes) else None
 
 
 def _unsqueeze(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
@@ -167,6 +182,7 @@ RULES: dict[str, Rule] = {
     "Identity": _identity,
     "Reshape": _reshape,
     "Shape": _shape,
+    "Squeeze": _squeeze,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
     "ReduceMean": _mean,

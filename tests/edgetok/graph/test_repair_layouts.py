@@ -45,11 +45,11 @@ class Block(nn.Module):
 
 
 class Blocks(nn.Module):
-    """Three blocks of a kind."""
+    """Two blocks of a kind."""
 
     def __init__(self, block: Callable[[], nn.Module]) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(block() for _ in range(3))
+        self.blocks = nn.ModuleList(block() for _ in range(2))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         for block in self.blocks:

@@ -46,11 +46,11 @@ class Block(nn.Module):
 
 
 class Blocks(nn.Module):
-    """Three blocks, and ``head`` on what they return."""
+    """Two blocks, and ``head`` on what they return."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block() for _ in range(3))
+        self.blocks = nn.ModuleList(Block() for _ in range(2))
         self.extra()
 
     def extra(self) -> None: ...

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgetok.graph import find_sites, rewrite, static_batch
+from edgetok.graph import find_sites, rewrite, run_rewritten, static_batch
 from edgetok.graph.site import module_of
 
 transformers = pytest.importorskip("transformers", reason="the architectures come from transformers")
@@ -150,8 +150,8 @@ def test_sites_are_found(architecture):
 
 def test_a_forced_identity_is_bit_identical(lab, architecture):
     program, sites, _, _ = architecture
-    dense = lab.run(rewrite(program))
-    found = lab.run(rewrite(program, lab.steps(sites, lab.identity, 0)))
+    dense = run_rewritten(program, [], program.example)
+    found = run_rewritten(program, lab.steps(sites, lab.identity, 0), program.example)
     assert all(torch.equal(a, b) for a, b in zip(dense, found, strict=True))
 
 
@@ -165,7 +165,7 @@ def merged(lab, architecture):
 
 def test_merging_keeps_the_interface(lab, architecture, merged):
     program, _, _, axis = architecture
-    dense, found = lab.run(rewrite(program)), lab.run(merged)
+    dense, found = run_rewritten(program, [], program.example), lab.run(merged)
     assert [t.shape for t in found] == [t.shape for t in dense]
     assert all(bool(t.isfinite().all()) for t in found)
     assert any(not torch.equal(a, b) for a, b in zip(found, dense, strict=True))
@@ -194,7 +194,8 @@ def test_inserted_nodes_say_where_they_come_from(architecture, merged):
 
 def test_dropping_keeps_the_interface(lab, architecture):
     program, sites, _, _ = architecture
-    dense, found = lab.run(rewrite(program)), lab.run(rewrite(program, lab.steps(sites, lab.drop, 2)))
+    dense = run_rewritten(program, [], program.example)
+    found = run_rewritten(program, lab.steps(sites, lab.drop, 2), program.example)
     assert [t.shape for t in found] == [t.shape for t in dense]
     assert all(bool(t.isfinite().all()) for t in found)
 
