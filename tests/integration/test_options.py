@@ -112,7 +112,7 @@ def test_an_input_without_a_batch_axis(tmp_path, tiny):
         "logits": ("float32", ("batch", 3)),
     }
     assert result.report.latency.batch == 3
-    assert result.report.parity.n == 8
+    assert result.report.parity.n >= 8
 
 
 def test_a_model_that_fixes_its_own_batch(tmp_path, tiny):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torch import fx
 
 from edgetok.graph.arrange import Axes, has_batch
 from edgetok.graph.dependence import meets_positions
-from edgetok.graph.nodes import argument, names, op_name, positive
+from edgetok.graph.nodes import argument, mask_of, names, op_name, positive
 from edgetok.graph.rules.reduction import reduced_dims, sorted_dim
 from edgetok.graph.rules.segments import slice_bounds
 
@@ -45,7 +46,9 @@ _ALIKE = _ONE_BY_ONE.union(_REDUCTIONS, _SORTS, _ALONG, _SPLITS, _NORMS, _PRODUC
 def needs_whole(walk: Walk, node: fx.Node, state: SpaceState) -> bool:
     """Whether an operation needs every original token of a space."""
     labels, name = walk.labels, op_name(node)
-    carriers = [a for a in node.all_input_nodes if labels.has(a) and state.space.carried_by(labels.axes(a))]
+    mask = mask_of(node) if node in walk.plan.masks else None
+    inputs = [a for a in node.all_input_nodes if a is not mask and labels.has(a)]
+    carriers = [a for a in inputs if state.space.carried_by(labels.axes(a))]
     if carriers and (name not in _ALIKE or node in labels.conflicts):
         return True
     return _is_read_by_place(walk, node, state) or any(_disturbs(walk, node, source, state) for source in carriers)
@@ -69,22 +72,23 @@ def _disturbs(walk: Walk, node: fx.Node, source: fx.Node, state: SpaceState) -> 
     for i, axis in enumerate(axes):
         if any(f.id in batch for f in axis) and _works_along(node, source, i, len(axes)):
             return True
+    kept = []
     for where in state.space.occurrences(axes):
-        if _works_along(node, source, where.axis, len(axes)):
-            if where.stop - where.start != len(axes[where.axis]) or not _has_handler(walk, node, axes, state):
-                return True
-        elif not any(_keeps(out, where, state) for out in walk.labels.outputs(node)):
+        if not _works_along(node, source, where.axis, len(axes)):
+            kept.append(where)
+        elif where.stop - where.start != len(axes[where.axis]) or not _has_handler(walk, node, axes, where, state):
             return True
-    return False
+    return bool(kept) and not any(_keeps(out, kept, state) for out in walk.labels.outputs(node))
 
 
-def _keeps(out: Axes, where: Occurrence, state: SpaceState) -> bool:
-    """Whether an output still has the tokens of an occurrence, and the batch that their map varies over."""
-    inside = (o.first <= where.first and where.last <= o.last for o in state.space.occurrences(out))
-    return any(inside) and has_batch(out, state.batch)
+def _keeps(out: Axes, kept: Sequence[Occurrence], state: SpaceState) -> bool:
+    """Whether an output still has the tokens of all occurrences, alone on their axes, and the batch of their map."""
+    found = state.space.occurrences(out)
+    inside = [sum(o.first <= where.first and where.last <= o.last for o in found) for where in kept]
+    return min(inside) >= len(kept) and len({o.axis for o in found}) == len(found) and has_batch(out, state.batch)
 
 
-def _has_handler(walk: Walk, node: fx.Node, axes: Axes, state: SpaceState) -> bool:
+def _has_handler(walk: Walk, node: fx.Node, axes: Axes, where: Occurrence, state: SpaceState) -> bool:
     """Whether there is a way to work along a token axis with fewer tokens that gives what all of them would."""
     name = op_name(node)
     if name in _AVERAGES:
@@ -97,7 +101,7 @@ def _has_handler(walk: Walk, node: fx.Node, axes: Axes, state: SpaceState) -> bo
     if name == "select":
         return isinstance(argument(node, 2, "index"), int)
     if name == "scaled_dot_product_attention":
-        return _mask_follows(walk, node, state)
+        return where.axis == len(axes) - 2 and _mask_follows(walk, node, state)
     return name in _SPLITS
 
 
@@ -129,7 +133,8 @@ def _works_along(node: fx.Node, source: fx.Node, at: int, rank: int) -> bool:
 
 def _contracts(node: fx.Node, name: str, source: fx.Node, at: int, rank: int) -> bool:
     if name == "scaled_dot_product_attention":
-        return at == rank - 2 and any(source is a for a in node.args[1:3])
+        query, key, value = node.args[:3]
+        return (at == rank - 2 and source in (key, value)) or (at == rank - 1 and source in (query, key))
     if name in _NORMS:
         return source is not node.args[0] or at >= rank - len(argument(node, 1, "normalized_shape"))
     if name == "linear":

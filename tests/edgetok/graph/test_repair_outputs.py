@@ -132,7 +132,14 @@ class AcrossSamples(Blocks):
 class TokenPairs(Blocks):
     def head(self, x: Tensor, first: Tensor) -> object:
         scores = x @ x.transpose(1, 2)
-        return scores, scores @ x, scores.mean((1, 2)), scores.mean(1), torch.einsum("bnc,bmc->bnm", x, first)
+        return (
+            scores,
+            scores.flatten(1),
+            scores @ x,
+            scores.mean((1, 2)),
+            scores.mean(1),
+            torch.einsum("bnc,bmc->bnm", x, first),
+        )
 
 
 class Pooling(Blocks):
