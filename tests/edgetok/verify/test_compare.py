@@ -17,8 +17,12 @@ def test_known_figures() -> None:
 
 
 def test_equal_arrays_are_exact() -> None:
-    found = figures(np.array([1.0, np.inf, np.nan]), np.array([1.0, np.inf, np.nan]))
+    found = figures(np.array([1.0, np.inf]), np.array([1.0, np.inf]))
     assert (found.max_abs, found.snr_db, found.mismatched) == (0, 400, 0)
+
+
+def test_nan_agrees_with_nothing_not_even_nan() -> None:
+    assert figures(np.array([1.0, np.nan]), np.array([1.0, np.nan])).mismatched == 1
 
 
 def test_what_is_finite_on_one_side_only_is_mismatched() -> None:
