@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import fx
 
-from edgetok.graph.arrange import Axes, has_batch
+from edgetok.graph.arrange import Axes
 from edgetok.graph.dependence import meets_positions
 from edgetok.graph.nodes import argument, mask_of, names, op_name, positive
 from edgetok.graph.rules.reduction import reduced_dims, sorted_dim
@@ -82,10 +82,12 @@ def _disturbs(walk: Walk, node: fx.Node, source: fx.Node, state: SpaceState) -> 
 
 
 def _keeps(out: Axes, kept: Sequence[Occurrence], state: SpaceState) -> bool:
-    """Whether an output still has the tokens of all occurrences, alone on their axes, and the batch of their map."""
+    """Whether an output still has the tokens of all occurrences, alone on their axes, and their batch just once."""
     found = state.space.occurrences(out)
     inside = [sum(o.first <= where.first and where.last <= o.last for o in found) for where in kept]
-    return min(inside) >= len(kept) and len({o.axis for o in found}) == len(found) and has_batch(out, state.batch)
+    present = [f.id for axis in out for f in axis]
+    one_batch = all(present.count(f.id) == 1 for f in state.batch)
+    return min(inside) >= len(kept) and len({o.axis for o in found}) == len(found) and one_batch
 
 
 def _has_handler(walk: Walk, node: fx.Node, axes: Axes, where: Occurrence, state: SpaceState) -> bool:

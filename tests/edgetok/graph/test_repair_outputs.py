@@ -129,6 +129,22 @@ class AcrossSamples(Blocks):
         return x.mean(0), x.softmax(0), x[:1], torch.cat([x, first], 0), x.cumsum(0), x[0], x.amax(0), x.max(0)[0]
 
 
+class SamplePairs(Blocks):
+    """Samples meet samples, token by token: there is no one sample whose map would do."""
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        y = x.transpose(0, 1)
+        return y @ y.transpose(1, 2)
+
+
+class TokensAsChannels(Blocks):
+    """Pairs of tokens are joined to themselves, and attended to as if columns were channels."""
+
+    def head(self, x: Tensor, first: Tensor) -> object:
+        scores = x @ x.transpose(1, 2)
+        return torch.cat([scores, scores], 1), F.scaled_dot_product_attention(scores, scores, scores)
+
+
 class TokenPairs(Blocks):
     def head(self, x: Tensor, first: Tensor) -> object:
         scores = x @ x.transpose(1, 2)
@@ -271,6 +287,8 @@ MODELS = [
     Statistics,
     AlongTokens,
     AcrossSamples,
+    SamplePairs,
+    TokensAsChannels,
     TokenPairs,
     Pooling,
     Mixer,
