@@ -1,7 +1,7 @@
 """``reduce`` in standard ONNX operators: by row gathers, or by one-hot matmul.
 
 The mean is ``x'_m = x_keep[m] + sum_i (s_i / s'_m) (x_src_i - x_keep[m])``: only the ``r`` merged rows are computed,
-all others are copied.
+all others are copied. The fewer nodes the better: on a CPU each costs more than the work it does.
 """
 
 from __future__ import annotations
@@ -15,55 +15,46 @@ from edgetok_exporters.onnx.body import BOOL, FLOAT, FLOAT16, INT64, Body, numpy
 def gather_reduce(
     body: Body, x: ir.Value, sizes: ir.Value | None, keep: ir.Value, src: ir.Value, dst: ir.Value, mode: str
 ) -> tuple[ir.Value, ...]:
-    """``x [B, N, C]`` on the new tokens, by gathers; see ``edgetok.ops.reduce``."""
+    """``x [B, N, C]`` on the new tokens, by gathers and one adding scatter; see ``edgetok.ops.reduce``."""
     kept, gone, into = (body.column(as_index(body, ids)) for ids in (keep, src, dst))
+    base = body.rows(x, kept)
     if mode == "first" or size(src, 1) == 0:
-        return (body.rows(x, kept),)
-    groups = Groups(body, x, body.rows(kept, into), gone, into, size(src, 1))
-    before, moved = body.rows(x, groups.target), body.rows(x, gone)
+        return (base,)
+    moved = body.rows(x, gone)
     if mode == "mean":
-        moved = body("Div", body("Sub", moved, before), groups.parts(sizes))
-    changed = body("Add", before, groups.total(moved))
-    return (_replace(body, x, changed, kept, into, size(src, 1)),)
+        away = body("Sub", moved, body.rows(base, into))
+        moved = body("Mul", away, _shares(body, x, sizes, kept, gone, into))
+    return (_add_rows(body, base, into, moved, size(x, 2), x.dtype or FLOAT),)
 
 
-def _replace(body: Body, x: ir.Value, changed: ir.Value, kept: ir.Value, into: ir.Value, r: int) -> ir.Value:
-    """``x`` at ``kept``, but ``changed [B, r, C]`` at ``into``; rows with the same destination are equal.
-
-    The changed rows are appended to ``x``, and the gather's index points at them. ``max`` makes that index well
-    defined where a destination occurs twice; an adding scatter would race on it.
-    """
-    n = size(x, 1)
-    places = body.spread(np.arange(n, n + r)[None, :, None], x)
-    index = body("ScatterElements", kept, into, places, axis=1, reduction="max")
-    return body.rows(body("Concat", x, changed, axis=1), index)
-
-
-class Groups:
-    """Which of the ``r`` sources go to the same destination, as a 0/1 matrix ``[B, r, r]``.
-
-    Attributes:
-        target: ``[B, r, 1]`` the old index of each source's destination.
-    """
-
-    def __init__(self, body: Body, x: ir.Value, target: ir.Value, gone: ir.Value, into: ir.Value, r: int) -> None:
-        self.body, self.x, self.target, self.gone, self.r = body, x, target, gone, r
-        same = body("Equal", into, body("Transpose", into, perm=[0, 2, 1]))
-        self.matrix = body.cast(same, x.dtype or FLOAT)
-
-    def total(self, values: ir.Value | np.ndarray) -> ir.Value:
-        """Values of sources ``[B, r, C]`` summed over each one's group."""
-        return self.body("MatMul", self.matrix, values)
-
-    def parts(self, sizes: ir.Value | None) -> ir.Value:
-        """A group's total size, its representative included, over each source's: infinite for a source of size 0."""
-        body, dtype = self.body, self.x.dtype or FLOAT
-        if sizes is None:
-            return body("Add", self.total(np.ones((self.r, 1), numpy_dtype(self.x))), body.scalar(1, self.x))
+def _shares(
+    body: Body, x: ir.Value, sizes: ir.Value | None, kept: ir.Value, gone: ir.Value, into: ir.Value
+) -> ir.Value:
+    """The size of each source over that of its group, the representative included, ``[B, r, 1]``; 0 / 0 is 0."""
+    dtype = x.dtype or FLOAT
+    if sizes is None:
+        column = body.spread(np.ones((1, size(x, 1), 1), numpy_dtype(x)), x)
+        column.dtype = dtype
+    else:
         column = body.column(sizes if sizes.dtype == dtype else body.cast(sizes, dtype))
-        own = body.rows(column, self.gone)
-        total = body("Add", body.rows(column, self.target), self.total(own))
-        return body("Div", body("Add", total, smallest(body, self.x)), own)
+    own, base = body.rows(column, gone), body.rows(column, kept)
+    total = body.rows(_add_rows(body, base, into, own, 1, dtype), into)
+    return body("Div", own, body("Add", total, smallest(body, x)))
+
+
+def _add_rows(
+    body: Body, base: ir.Value, into: ir.Value, rows: ir.Value, channels: int, dtype: ir.DataType
+) -> ir.Value:
+    """``base [B, M, C]`` with ``rows [B, r, C]`` added at ``into [B, r, 1]``, where an id may occur more than once.
+
+    In fp32: onnxruntime has no adding scatter for fp16.
+    """
+    if channels > 1:
+        into = body("Expand", into, [1, 1, channels])
+    if dtype == FLOAT16:
+        base, rows = body.cast(base, FLOAT), body.cast(rows, FLOAT)
+    made = body("ScatterElements", base, into, rows, axis=1, reduction="add")
+    return body.cast(made, dtype) if dtype == FLOAT16 else made
 
 
 def as_index(body: Body, ids: ir.Value) -> ir.Value:
