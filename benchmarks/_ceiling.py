@@ -12,7 +12,7 @@ import torch
 from torch import fx
 
 from edgetok.graph import Program
-from edgetok_exporters.onnx.prepare import rebuilt
+from edgetok.graph.outputs import rebuilt
 
 aten = torch.ops.aten
 

@@ -19,6 +19,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Delegation:
+    """What a toolchain placed where, counted on what it made.
+
+    Attributes:
+        delegate: the part of the runtime that was asked to run as much as possible.
+        inside: operations in it.
+        outside: operations that it left to the rest of the runtime, by name.
+        partitions: pieces that run in it; every further piece costs a transition.
+        bytes: size of what it was given, where known.
+        facts: further figures of the toolchain, such as a compiler's cycle estimate.
+        how: how this was counted.
+    """
+
+    delegate: str
+    inside: int
+    outside: Mapping[str, int]
+    partitions: int
+    bytes: int | None = None
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
+    how: str = ""
+
+
+@dataclass(frozen=True)
 class Exported:
     """Files written by an exporter: ``entry`` is what a runtime opens, ``files`` is all of them."""
 
@@ -27,6 +50,8 @@ class Exported:
     seconds: float
     exposed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For a check build: graph node name -> the runtime's output names that carry its values."""
+    delegation: Delegation | None = None
+    """Where the toolchain says what it placed where."""
 
 
 @runtime_checkable
@@ -43,6 +68,8 @@ class Runner(Protocol):
 
 class Exporter(Protocol):
     """One file format.
+
+    ``program.precision`` says which weights to quantise and how; an exporter fulfils it or raises ``TargetRefuses``.
 
     ``Options`` is a frozen pydantic model whose fields are the exporter's options. ``expose`` names nodes of
     ``program.exported.graph`` whose values become extra outputs of the file (a *check build*).

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
+    from edgetok.graph.program import Program
     from edgetok.graph.signals import Signals
     from edgetok.graph.site import Site
     from edgetok.graph.tokens import TokenMap
+    from edgetok.precision import Scheme, TensorFormat
 
 API_VERSION = "1"
 """Version of everything a plugin imports from edgetok. Plugins written for another version are refused."""
@@ -77,3 +79,24 @@ class TokenReduction(Plugin):
     def reduce(self, signals: Signals, keep: int) -> TokenMap:
         """The map from the old tokens to ``keep`` new ones. Plain tensor code, traced; no data-dependent branches."""
         raise NotImplementedError
+
+
+class PrecisionPlugin(Plugin):
+    """A PRECISION plugin: it declares formats of weights and activations; the exporter fulfils them."""
+
+    stages: ClassVar[tuple[Stage, ...]] = ("precision",)
+    after: ClassVar[tuple[str, ...]] = ("token-count", "attention", "weights")
+    changes: ClassVar[tuple[str, ...]] = ("precision",)
+    excludes: ClassVar[tuple[str, ...]] = ("precision",)
+
+    def schemes(self) -> tuple[Scheme, ...]:
+        """The schemes its options allow; the target's order of preference decides among them."""
+        raise NotImplementedError
+
+    def formats(self, program: Program) -> dict[str, TensorFormat]:
+        """Formats by state-dict name. Weights may be fake: only their shapes count."""
+        raise NotImplementedError
+
+    def calibration_samples(self, scheme: Scheme) -> int:
+        """How many samples the scheme is calibrated on; 0 for none."""
+        return 0

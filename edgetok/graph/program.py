@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from edgetok.graph.labels import Labels
+    from edgetok.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Program:
         dynamic: symbolic axes per input, as in ``Component.dynamic``.
         role: what the outputs mean, as in ``Component.role``.
         notes: what a user should know about the capture.
+        precision: formats for the exporter to fulfil; ``None`` keeps every weight as it is.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Program:
     dynamic: Mapping[str, Mapping[int, str]]
     role: Role = "generic"
     notes: tuple[str, ...] = ()
+    precision: Precision | None = None
 
     @property
     def graph(self) -> fx.Graph:

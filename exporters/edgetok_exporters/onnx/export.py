@@ -11,13 +11,14 @@ import onnx_ir as ir
 
 from edgetok.errors import ExportFailed
 from edgetok.exporter import Exported
+from edgetok.graph.outputs import with_outputs
 from edgetok.target import Target
 from edgetok_exporters.onnx import Options
 from edgetok_exporters.onnx.convert import convert
 from edgetok_exporters.onnx.finish import finish
 from edgetok_exporters.onnx.functions import lower_primitives
 from edgetok_exporters.onnx.precision import to_fp16
-from edgetok_exporters.onnx.prepare import with_batch, with_outputs
+from edgetok_exporters.onnx.prepare import with_batch
 from edgetok_exporters.onnx.save import save
 from edgetok_exporters.onnx.tidy import tidy
 

@@ -1,0 +1,114 @@
+"""What a target will make of a program, said before any export: each operation's placement, and the cuts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+from torch import fx
+from torch.fx.passes.infra.partitioner import CapabilityBasedPartitioner
+from torch.fx.passes.operator_support import OperatorSupportBase
+
+from edgetok.graph.nodes import op_name
+from edgetok.lowering.lower import lower
+from edgetok.target import Placement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+    from edgetok.graph.program import Program
+    from edgetok.target import OpSupport, Target
+
+FREE = frozenset({"getitem", "clone", "alias", "detach", "contiguous"})
+"""Operations that no runtime executes."""
+
+
+class OpForecast(BaseModel):
+    """One kind of operation of one maker (the model, or a plugin) on one target."""
+
+    model_config = ConfigDict(frozen=True)
+
+    op: str
+    maker: str
+    count: int
+    placement: Placement
+    why: str = ""
+
+
+class Forecast(BaseModel):
+    """What one target makes of one program.
+
+    ``partitions`` is how many pieces its native operations fall into; 1 is best. ``cuts`` counts the operations in
+    between, by name.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    target: str
+    ops: tuple[OpForecast, ...]
+    partitions: int
+    cuts: dict[str, int]
+    source: str
+
+    def count(self, placement: Placement) -> int:
+        """How many operations have this placement."""
+        return sum(row.count for row in self.ops if row.placement == placement)
+
+    @property
+    def unsupported(self) -> tuple[OpForecast, ...]:
+        """What stops an export."""
+        return tuple(row for row in self.ops if row.placement == "unsupported")
+
+
+def forecast(program: Program, target: Target, *, batch: int = 1) -> Forecast:
+    """Lower a program for a target and look every operation up in the target's table.
+
+    Raises:
+        ExportFailed: the program cannot be lowered.
+    """
+    graph = lower(program, target, batch=batch).exported.graph_module
+    rows: Counter[tuple[str, str]] = Counter()
+    for node in operations(graph.graph):
+        rows[op_name(node), maker(node)] += 1
+    ops = [
+        OpForecast(op=op, maker=who, count=n, placement=target.ops.placement(op), why=target.ops.why.get(op, ""))
+        for (op, who), n in sorted(rows.items())
+    ]
+    outside = Counter(op_name(n) for n in operations(graph.graph) if target.ops.placement(op_name(n)) != "native")
+    return Forecast(
+        target=target.name,
+        ops=tuple(ops),
+        partitions=count_partitions(graph, target.ops),
+        cuts=dict(sorted(outside.items())),
+        source=target.ops.source,
+    )
+
+
+def operations(graph: fx.Graph) -> list[fx.Node]:
+    """The nodes that a runtime executes."""
+    return [node for node in graph.nodes if node.op == "call_function" and op_name(node) not in FREE]
+
+
+def maker(node: fx.Node) -> str:
+    """The plugin that inserted a node, or ``model``."""
+    return str(node.meta.get("custom", {}).get("edgetok", {}).get("plugin", "model"))
+
+
+def count_partitions(graph: fx.GraphModule, support: OpSupport) -> int:
+    """How many connected pieces the native operations of a graph fall into."""
+    return len(
+        CapabilityBasedPartitioner(graph, _Native(support), allows_single_node_partition=True).propose_partitions()
+    )
+
+
+class _Native(OperatorSupportBase):
+    def __init__(self, support: OpSupport) -> None:
+        self.support = support
+
+    def is_node_supported(self, submodules: Mapping[str, torch.nn.Module], node: fx.Node) -> bool:
+        """Whether a node may be in a partition."""
+        name = op_name(node)
+        return node.op == "call_function" and (name in FREE or self.support.placement(name) == "native")
