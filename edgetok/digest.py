@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from edgetok.target import Target
 
 
-def plan_digest(program: Program, plugins: Sequence[Plugin], target: Target, decisions: Sequence[Decision]) -> str:
+def plan_digest(
+    program: Program,
+    plugins: Sequence[Plugin],
+    target: Target,
+    decisions: Sequence[Decision],
+    scheme: str | None = None,
+) -> str:
     """Numbers and names only: rewording a refusal does not make another plan."""
     where = {"name", "exporter", "realisations", "static_shapes", "options"}
     content = {
@@ -29,6 +35,8 @@ def plan_digest(program: Program, plugins: Sequence[Plugin], target: Target, dec
         "target": target.model_dump(mode="json", include=where),
         "decisions": [[d.site, d.space, d.plugin, d.tokens, d.keep, d.refusal is not None] for d in decisions],
     }
+    if scheme is not None:
+        content["precision"] = scheme
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

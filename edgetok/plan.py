@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict
 
 from edgetok.digest import plan_digest
 from edgetok.errors import BadSchedule, EdgetokError, NothingToRewrite, PluginFailed
-from edgetok.plugin import TokenReduction
+from edgetok.plugin import PrecisionPlugin, TokenReduction
 
 if TYPE_CHECKING:
     from edgetok.graph import Program, Site, Step
     from edgetok.plugin import Plugin
+    from edgetok.precision import Scheme
     from edgetok.target import Target
 
 
@@ -45,6 +46,7 @@ class Plan(BaseModel):
         decisions: every site considered by every plugin, in execution order.
         dense_tokens, tokens: tokens entering each attention of the space that is reduced most, then the final count.
         notes: what a user should know.
+        precision: the scheme of quantisation, if any.
         digest: identifies the plan: the same recipe, model structure, target and API give the same digest.
     """
 
@@ -58,6 +60,7 @@ class Plan(BaseModel):
     tokens: tuple[int, ...]
     notes: tuple[str, ...]
     digest: str
+    precision: str | None = None
 
     def __str__(self) -> str:
         plugins = ", ".join(self.plugins) or "no plugins"
@@ -67,6 +70,8 @@ class Plan(BaseModel):
         if self.tokens:
             lines.append(f"  tokens: {_row(self.dense_tokens)} dense")
             lines.append(f"          {_row(self.tokens)} planned")
+        if self.precision:
+            lines.append(f"  precision: {self.precision}")
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
     def _columns(self) -> tuple[list[str], list[str]]:
@@ -85,7 +90,13 @@ def _row(tokens: Sequence[int]) -> str:
 
 
 def make_plan(
-    program: Program, sites: Sequence[Site], plugins: Sequence[Plugin], target: Target, *, strict: bool = True
+    program: Program,
+    sites: Sequence[Site],
+    plugins: Sequence[Plugin],
+    target: Target,
+    *,
+    scheme: Scheme | None = None,
+    strict: bool = True,
 ) -> Plan:
     """Ask every plugin about every site.
 
@@ -94,6 +105,7 @@ def make_plan(
         sites: its attention sites.
         plugins: in the order they act.
         target: where it will run.
+        scheme: how the PRECISION plugin among them quantises on that target.
         strict: whether a plugin that does nothing is an error.
 
     Raises:
@@ -127,7 +139,8 @@ def make_plan(
         dense_tokens=chosen[0],
         tokens=chosen[1],
         notes=program.notes,
-        digest=plan_digest(program, plugins, target, decisions),
+        precision=scheme,
+        digest=plan_digest(program, plugins, target, decisions, scheme),
     )
 
 
@@ -177,8 +190,10 @@ def _blaming(plugin: Plugin, site: Site) -> Iterator[None]:
 
 def _require_some_place(plugin: Plugin, decisions: Sequence[Decision]) -> None:
     own = [d for d in decisions if d.plugin == plugin.name]
+    if isinstance(plugin, PrecisionPlugin):
+        return
     if not isinstance(plugin, TokenReduction):
-        why = f"it acts in {', '.join(plugin.stages) or 'no stage'}, and this version runs token reductions only"
+        why = f"it acts in {', '.join(plugin.stages) or 'no stage'}; this version runs graph and precision plugins"
     elif all(d.refusal is not None for d in own):
         reasons = sorted({d.refusal for d in own if d.refusal})
         why = "; ".join(reasons) if reasons else "the model has no self-attention that the engine recognises"

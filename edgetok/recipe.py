@@ -40,6 +40,15 @@ class ParitySettings(_Part):
     allow_failure: bool = Field(False, description="deliver the bundle even if parity fails; the report says so")
 
 
+class CalibrationSettings(_Part):
+    """What ranges of activations are found on, where a plugin quantises them statically."""
+
+    data: str | None = Field(
+        None, description="as eval.data; null takes the first evaluation samples, which are then not evaluated"
+    )
+    seed: int = Field(0, description="seeds generated inputs, where there is no data at all")
+
+
 class EvalSettings(_Part):
     """Task accuracy of the dense and the optimised model on the same samples."""
 
@@ -85,6 +94,7 @@ class Recipe(_Part):
     exporter: dict[str, Scalar] = Field(default_factory=dict, description="options of the target's exporter")
     parity: ParitySettings = ParitySettings()
     eval: EvalSettings = EvalSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
     bench: BenchSettings = BenchSettings()
     seed: int = Field(0, description="seeds everything that is random")
     output: str | None = Field(None, description="directory of the bundle")

@@ -32,6 +32,10 @@ Eval = Annotated[
     str | None,
     typer.Option("--eval", metavar="DATA", help="Measure accuracy on imagefolder:PATH, or a folder with labels.tsv."),
 ]
+Calibrate = Annotated[
+    str | None,
+    typer.Option("--calibrate", metavar="DATA", help="Find ranges of activations on this data; given as for --eval."),
+]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Evaluate only the first samples.")]
 NoBench = Annotated[bool, typer.Option("--no-bench", help="Do not measure latency.")]
 AllowParity = Annotated[
@@ -50,6 +54,7 @@ def optimize(
     output: Output = None,
     evaluate: Eval = None,
     limit: Limit = None,
+    calibrate: Calibrate = None,
     batch: Batch = None,
     threads: Threads = None,
     no_bench: NoBench = False,
@@ -71,6 +76,7 @@ def optimize(
         "output": output,
         "eval.data": evaluate,
         "eval.limit": limit,
+        "calibration.data": calibrate,
         "bench.batches": batch or None,
         "bench.threads": threads,
         "bench.enabled": False if no_bench else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,6 +37,10 @@ class Dataset(Protocol):
         """Inputs by name, each ``[n, ...]``, and labels int64 ``[n]``; n = ``size`` but for the last batch."""
         ...
 
+    def part(self, start: int, stop: int | None = None) -> Dataset:
+        """The samples from ``start`` to ``stop``."""
+        ...
+
 
 @dataclass(frozen=True)
 class ImageFiles:
@@ -50,6 +54,10 @@ class ImageFiles:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def part(self, start: int, stop: int | None = None) -> ImageFiles:
+        """The pictures from ``start`` to ``stop``."""
+        return replace(self, files=self.files[start:stop], labels=self.labels[start:stop])
 
     def batches(self, size: int) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
         """``{input_name: float32 [n, C, H, W]}`` and labels int64 ``[n]``."""
@@ -77,6 +85,10 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def part(self, start: int, stop: int | None = None) -> Samples:
+        """The samples from ``start`` to ``stop``."""
+        return replace(self, samples=self.samples[start:stop])
 
     def batches(self, size: int) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
         """Samples stacked along a new first axis."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgetok.errors import DatasetNotFound, UnsupportedModel
 from edgetok.report.evidence import Accuracy
 from edgetok.session.inputs import Fitted, Samples, seeded
-from edgetok.session.interface import batched, delivered, dtype_of, fixed_batch
+from edgetok.session.interface import arithmetic_of, batched, delivered, fixed_batch
 from edgetok.verify import Delivery, Parity, verify
 from edgetok.verify.checkbuild import Toolchain
 
@@ -87,13 +87,13 @@ def check_parity(
     Raises:
         ParityFailed, DecisionsDiffer: unless the recipe allows failure.
     """
-    tools, threads = prepared.tools, recipe.bench.threads
+    tools, threads, like = prepared.tools, recipe.bench.threads, variants.like_dense
     return verify(
         Delivery(variants.optimised.program, variants.optimised.runner(threads)),
         Toolchain(tools.exporter, tools.target, tools.options, threads),
         _batches(prepared, samples),
-        dense=Delivery(variants.dense.program, variants.dense.runner(threads)),
-        dtype=dtype_of(prepared),
+        dense=Delivery(like.program, like.runner(threads)) if like else None,
+        dtype=arithmetic_of(prepared),
         role=prepared.component.role,
         inputs=kind,
         allow_failure=recipe.parity.allow_failure,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,6 +85,10 @@ class Fitted:
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def part(self, start: int, stop: int | None = None) -> Fitted:
+        """The samples from ``start`` to ``stop``."""
+        return replace(self, dataset=self.dataset.part(start, stop))
 
     def batches(self, size: int) -> Iterator[tuple[Arrays, np.ndarray]]:
         """As ``Dataset.batches``.

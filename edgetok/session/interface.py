@@ -10,11 +10,20 @@ if TYPE_CHECKING:
 
     from edgetok.graph import Program, TensorSpec
     from edgetok.session.prepare import Prepared
+    from edgetok.verify.tolerance import Arithmetic
 
 
 def dtype_of(prepared: Prepared) -> Literal["fp32", "fp16"]:
     """What the delivered file computes in."""
     return "fp16" if getattr(prepared.tools.options, "dtype", "fp32") == "fp16" else "fp32"
+
+
+def arithmetic_of(prepared: Prepared) -> Arithmetic:
+    """What the delivered file computes in, by its coarsest numbers."""
+    chosen = prepared.tools.precision
+    if chosen is None or chosen.scheme == "fp16":
+        return "fp16" if chosen else dtype_of(prepared)
+    return "int4" if chosen.scheme.startswith("int4") else "int8"
 
 
 def fixed_batch(prepared: Prepared) -> int | None:

@@ -110,12 +110,13 @@ def resolve(prepared: Prepared) -> Recipe:
     recipe = prepared.recipe
     uses = tuple(PluginUse(name=p.name, options=p.options()) for p in prepared.tools.plugins)
     target = _absolute(recipe.target) if recipe.target.endswith(".toml") else prepared.tools.target.name
-    data = recipe.eval.data and _absolute_data(recipe.eval.data)
+    data, ranges = (part.data and _absolute_data(part.data) for part in (recipe.eval, recipe.calibration))
     changes = {
         "model": _absolute(recipe.model) if prepared.model.source == recipe.model else recipe.model,
         "plugins": uses,
         "target": target,
         "eval": recipe.eval.model_copy(update={"data": data}),
+        "calibration": recipe.calibration.model_copy(update={"data": ranges}),
         "plan_digest": prepared.plan.digest,
     }
     return recipe.model_copy(update=changes)

@@ -14,6 +14,7 @@ from edgetok.options import build
 from edgetok.order import order
 from edgetok.plan import Plan, make_plan, steps_of
 from edgetok.registry import installed
+from edgetok.session.precision import Chosen, choose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,7 @@ class Tools:
     exporter: Exporter
     options: BaseModel
     plugins: tuple[Plugin, ...]
+    precision: Chosen | None = None
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,14 @@ def find_tools(recipe: Recipe, plugins: Sequence[Plugin] | None = None) -> Tools
     Raises:
         UnknownPlugin, UnknownTarget, BadOption: a name or an option is wrong.
         TagConflict, OrderCycle: the plugins do not go together.
+        TargetRefuses: the target does not run the precision they ask for.
     """
     registry = installed()
     chosen = list(plugins) if plugins is not None else [registry.plugin(u.name, u.options) for u in recipe.plugins]
     target = registry.target(recipe.target)
     exporter = registry.exporter(target.exporter)
     options = build(exporter.Options, {**target.options, **recipe.exporter}, f"exporter {exporter.name!r}")
-    return Tools(target, exporter, options, tuple(order(chosen, recipe.pins)))
+    return Tools(target, exporter, options, tuple(order(chosen, recipe.pins)), choose(chosen, target))
 
 
 def prepare(
@@ -110,7 +113,8 @@ def prepare(
             program = capture(component)
     with clock.stage("plan"):
         sites = tuple(find_sites(program))
-        plan = make_plan(program, sites, tools.plugins, tools.target, strict=strict)
+        scheme = tools.precision.scheme if tools.precision else None
+        plan = make_plan(program, sites, tools.plugins, tools.target, scheme=scheme, strict=strict)
     if recipe.plan_digest not in (None, plan.digest):
         raise DigestMismatch(
             "This recipe now gives another plan than the one it recorded.",

@@ -33,6 +33,7 @@ class Evidence:
     accuracy: Accuracy
     cost: Cost
     seconds: dict[str, float]
+    calibrated: str = ""
 
 
 def make_report(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> Report:
@@ -103,6 +104,8 @@ def _notes(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> tuple[str,
         notes.insert(0, "Parity FAILED. This file was delivered because the run allowed it (parity.allow_failure).")
     if fixed and recipe.bench.enabled and set(recipe.bench.batches) != {fixed}:
         notes.append(f"The file takes batches of {fixed} only, so latency is measured at that size.")
+    if evidence.calibrated:
+        notes.append(f"Ranges of activations were calibrated {evidence.calibrated}.")
     if not prepared.model.source:
         notes.append("The model was given in memory: recipe.yaml replays from Python, with the model given again.")
     return tuple(notes)

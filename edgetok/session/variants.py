@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from edgetok.exporter import Exported, Exporter, Runner
     from edgetok.graph import Program
     from edgetok.session.clock import Clock
+    from edgetok.session.inputs import Arrays
     from edgetok.session.prepare import Prepared, Tools
 
 
@@ -37,29 +39,47 @@ class Variant:
 
 @dataclass(frozen=True)
 class Variants:
-    """What is compared: both went through the same normalisation, tracing and exporter."""
+    """What is compared: all went through the same normalisation, tracing and exporter.
+
+    ``control`` is the dense program at the precision of the optimised one, where both tokens and bits are fewer: what
+    its rounding loses says what the optimised file's may.
+    """
 
     dense: Variant
     optimised: Variant
+    control: Variant | None = None
+
+    @property
+    def like_dense(self) -> Variant | None:
+        """A dense file of the same arithmetic as the optimised one."""
+        quantised = self.optimised.program.precision is not None
+        return self.control if quantised else self.dense
 
 
-def build_variants(prepared: Prepared, delivery: Path, scratch: Path, clock: Clock) -> Variants:
-    """Re-trace and export both; the optimised file is written to ``delivery``, the dense one to ``scratch``.
+def build_variants(
+    prepared: Prepared, delivery: Path, scratch: Path, clock: Clock, calibration: Sequence[Arrays] = ()
+) -> Variants:
+    """Re-trace and export all; the optimised file is written to ``delivery``, others to ``scratch``.
 
     A plan that changes nothing delivers the dense program itself, exported once.
     """
     from edgetok.graph import rewrite
 
+    tools, chosen = prepared.tools, prepared.tools.precision
     with clock.stage("rewrite"):
         optimised = rewrite(prepared.program, prepared.steps)
+        declared = chosen.declare(optimised, calibration) if chosen else optimised
     with clock.stage("export"):
-        delivered = _export(optimised, prepared.tools, delivery, "model")
-    if not prepared.steps:
+        delivered = _export(declared, tools, delivery, "model")
+    if not prepared.steps and chosen is None:
         return Variants(delivered, delivered)
     with clock.stage("rewrite dense"):
-        dense = rewrite(prepared.program)
+        dense = rewrite(prepared.program) if prepared.steps else optimised
     with clock.stage("export dense"):
-        return Variants(_export(dense, prepared.tools, scratch, "dense"), delivered)
+        plain = _export(dense, tools, scratch, "dense")
+        if chosen is None or not prepared.steps:
+            return Variants(plain, delivered)
+        return Variants(plain, delivered, _export(chosen.declare(dense, calibration), tools, scratch, "control"))
 
 
 def _export(program: Program, tools: Tools, directory: Path, stem: str) -> Variant:

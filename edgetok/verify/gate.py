@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Literal
 from edgetok.errors import BadInputs, DecisionsDiffer, EdgetokError, ParityFailed
 from edgetok.verify.checkbuild import Arrays, CheckBuild, Toolchain, check_build
 from edgetok.verify.parity import Decisions, OutputParity, Parity, Site
-from edgetok.verify.tolerance import TOLERANCES, Tolerance
+from edgetok.verify.tolerance import TOLERANCES, Arithmetic, Tolerance
 
 if TYPE_CHECKING:
     from edgetok.exporter import Runner
     from edgetok.graph.program import Program
     from edgetok.model import Role
-    from edgetok.target import Dtype
     from edgetok.verify.measure import Measured
 
 
@@ -35,7 +34,7 @@ def verify(
     batches: Iterable[Arrays],
     *,
     dense: Delivery | None = None,
-    dtype: Dtype = "fp32",
+    dtype: Arithmetic = "fp32",
     role: Role = "generic",
     inputs: Literal["real", "seeded"] = "seeded",
     allow_failure: bool = False,
@@ -83,7 +82,7 @@ def _build(delivery: Delivery, tools: Toolchain, directory: Path) -> CheckBuild 
     return check_build(delivery.program, tools, decisions, directory, "check") if decisions else None
 
 
-def _judge(measured: Measured, given: Sequence[Arrays], dense: bool, dtype: Dtype, inputs: str) -> Parity:
+def _judge(measured: Measured, given: Sequence[Arrays], dense: bool, dtype: Arithmetic, inputs: str) -> Parity:
     row = TOLERANCES[dtype]
     decisions = _decisions(measured.sites, row) if measured.sites else None
     passed = all(output.passed for output in measured.outputs) and (decisions is None or decisions.passed)
@@ -111,7 +110,7 @@ def _decisions(sites: tuple[Site, ...], row: Tolerance) -> Decisions:
     )
 
 
-def _how(measured: Measured, batches: int, dense: bool, dtype: Dtype, inputs: str) -> str:
+def _how(measured: Measured, batches: int, dense: bool, dtype: Arithmetic, inputs: str) -> str:
     row, sites = TOLERANCES[dtype], len(measured.sites)
     subject = f"a check build that exposes {sites} decisions" if sites else "the delivered file"
     parts = [

@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgetok.target import Dtype
-from edgetok.verify.tolerance import Bound
+from edgetok.verify.tolerance import Arithmetic, Bound
 
 
 class _Frozen(BaseModel):
@@ -91,7 +90,7 @@ class Parity(_Frozen):
     max_abs: float
     """The largest over the outputs, for the rewritten program."""
     how: str
-    dtype: Dtype
+    dtype: Arithmetic
     inputs: Literal["real", "seeded"]
     n: int
     """Samples compared."""

@@ -24,13 +24,16 @@ Measured there, r = 13 and 32 pictures: the worst differing choice gave away 9e-
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from edgetok.target import Dtype
     from edgetok.verify.parity import Figures
+
+
+Arithmetic = Literal["fp32", "fp16", "int8", "int4"]
+"""What a file computes in, by its coarsest numbers: a row of ``TOLERANCES``."""
 
 
 class Tolerance(BaseModel):
@@ -79,7 +82,7 @@ class Bound(BaseModel):
         return f"at least {self.min_snr_db:.1f} dB and at most {self.max_rel:.2g} of the peak"
 
 
-TOLERANCES: dict[Dtype, Tolerance] = {
+TOLERANCES: dict[Arithmetic, Tolerance] = {
     "fp32": Tolerance(
         snr_db=80.0,
         rel=1e-4,
@@ -101,5 +104,27 @@ TOLERANCES: dict[Dtype, Tolerance] = {
         same_snr_db=55.0,
         same_rel=5e-3,
         near_tie=4e-3,
+    ),
+    "int8": Tolerance(
+        snr_db=12.0,
+        rel=0.5,
+        snr_slack_db=4.0,
+        rel_slack=2.0,
+        snr_floor_db=35.0,
+        rel_floor=2e-2,
+        same_snr_db=25.0,
+        same_rel=0.1,
+        near_tie=0.15,
+    ),
+    "int4": Tolerance(
+        snr_db=5.0,
+        rel=1.0,
+        snr_slack_db=3.0,
+        rel_slack=2.0,
+        snr_floor_db=25.0,
+        rel_floor=5e-2,
+        same_snr_db=25.0,
+        same_rel=0.1,
+        near_tie=0.5,
     ),
 }
