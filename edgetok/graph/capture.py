@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import traceback
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +13,7 @@ from torch.export import Dim, ExportedProgram
 from edgetok.errors import CaptureFailed
 from edgetok.graph.normalise import normalise
 from edgetok.graph.program import Program, TensorSpec, tensor_outputs
+from edgetok.silence import quiet
 
 if TYPE_CHECKING:
     from edgetok.model import Component
@@ -135,19 +133,6 @@ def output_specs(exported: ExportedProgram, names: list[str]) -> tuple[TensorSpe
         )
         for name, value in zip(names, values, strict=True)
     )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence the warnings and logs of capture that no user can act on."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
 
 
 def _failure(component: Component, error: Exception) -> CaptureFailed:

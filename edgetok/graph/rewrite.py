@@ -10,9 +10,10 @@ import torch
 from torch.fx import traceback as fx_traceback
 
 from edgetok.errors import EdgetokError, RepairFailed
-from edgetok.graph.capture import dynamic_shapes, output_specs, quiet
+from edgetok.graph.capture import dynamic_shapes, output_specs
 from edgetok.graph.retrace import Retrace, Step
 from edgetok.graph.retraced import Retraced
+from edgetok.silence import quiet
 
 if TYPE_CHECKING:
     from edgetok.graph.program import Program

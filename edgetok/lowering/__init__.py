@@ -1,6 +1,6 @@
 """From a program to what a toolchain takes: plain ATen, one batch size; and what a target will make of it."""
 
-from edgetok.lowering.forecast import Forecast, OpForecast, forecast
+from edgetok.lowering.forecast import Forecast, OpForecast, forecast, forecasts
 from edgetok.lowering.lower import Lowered, lower
 
-__all__ = ["Forecast", "Lowered", "OpForecast", "forecast", "lower"]
+__all__ = ["Forecast", "Lowered", "OpForecast", "forecast", "forecasts", "lower"]

@@ -15,7 +15,7 @@ from edgetok.lowering.lower import lower
 from edgetok.target import Placement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import torch
 
@@ -69,7 +69,27 @@ def forecast(program: Program, target: Target, *, batch: int = 1) -> Forecast:
     Raises:
         ExportFailed: the program cannot be lowered.
     """
-    graph = lower(program, target, batch=batch).exported.graph_module
+    return judge(lower(program, target, batch=batch).exported.graph_module, target)
+
+
+def forecasts(program: Program, targets: Sequence[Target], *, batch: int = 1) -> list[Forecast]:
+    """The same for several targets; those that want the same realisations share one lowering.
+
+    Raises:
+        ExportFailed: the program cannot be lowered.
+    """
+    graphs: dict[str, fx.GraphModule] = {}
+    found = []
+    for target in targets:
+        key = target.realisations.model_dump_json()
+        if key not in graphs:
+            graphs[key] = lower(program, target, batch=batch).exported.graph_module
+        found.append(judge(graphs[key], target))
+    return found
+
+
+def judge(graph: fx.GraphModule, target: Target) -> Forecast:
+    """What a target makes of a graph that was lowered for it."""
     rows: Counter[tuple[str, str]] = Counter()
     for node in operations(graph.graph):
         rows[op_name(node), maker(node)] += 1
@@ -99,9 +119,9 @@ def maker(node: fx.Node) -> str:
 
 def count_partitions(graph: fx.GraphModule, support: OpSupport) -> int:
     """How many connected pieces the native operations of a graph fall into."""
-    return len(
-        CapabilityBasedPartitioner(graph, _Native(support), allows_single_node_partition=True).propose_partitions()
-    )
+    partitioner = CapabilityBasedPartitioner(graph, _Native(support), allows_single_node_partition=True)
+    found = partitioner.propose_partitions()
+    return sum(any(op_name(node) not in FREE for node in partition.nodes) for partition in found)
 
 
 class _Native(OperatorSupportBase):

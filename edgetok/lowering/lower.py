@@ -11,10 +11,10 @@ from torch import nn
 from torch.fx import traceback as fx_traceback
 
 from edgetok.errors import ExportFailed
-from edgetok.graph.capture import quiet
 from edgetok.graph.outputs import with_outputs
 from edgetok.lowering.attention import explicit_attention
 from edgetok.ops.realisations import decompositions
+from edgetok.silence import quiet
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

@@ -60,8 +60,10 @@ class Prepared:
         return steps_of(self.plan, self.sites, self.tools.plugins)
 
 
-def find_tools(recipe: Recipe, plugins: Sequence[Plugin] | None = None) -> Tools:
+def find_tools(recipe: Recipe, plugins: Sequence[Plugin] | None = None, *, checked: bool = True) -> Tools:
     """Look up plugins, target and exporter; nothing heavy is imported.
+
+    ``checked`` asks whether the target runs the precision that the plugins want.
 
     Raises:
         UnknownPlugin, UnknownTarget, BadOption: a name or an option is wrong.
@@ -73,7 +75,9 @@ def find_tools(recipe: Recipe, plugins: Sequence[Plugin] | None = None) -> Tools
     target = registry.target(recipe.target)
     exporter = registry.exporter(target.exporter)
     options = build(exporter.Options, {**target.options, **recipe.exporter}, f"exporter {exporter.name!r}")
-    return Tools(target, exporter, options, tuple(order(chosen, recipe.pins)), choose(chosen, target))
+    return Tools(
+        target, exporter, options, tuple(order(chosen, recipe.pins)), choose(chosen, target) if checked else None
+    )
 
 
 def prepare(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetok.errors import BrokenWeights, EdgetokError, MissingExtra, UnsupportedModel
 from edgetok.model import Component, Model, Preprocessing, Role
+from edgetok.silence import quiet
 from edgetok.sources.factory import cause
 from edgetok.sources.processor import final_size, read_preprocessing
 from edgetok.sources.weight_files import weight_files
@@ -48,7 +49,7 @@ def load_directory(directory: Path, *, source: str, name: str = "") -> Model:
     if not weight_files(directory):
         _refuse_without_safetensors(directory)
     preprocessing = read_preprocessing(directory)
-    with _transformers():
+    with quiet(), _transformers():
         component, labels = _component(directory, raw, preprocessing)
     return Model(
         name=name or directory.resolve().name,

@@ -46,4 +46,4 @@ def test_what_makes_no_sense_is_refused(change):
 def test_every_field_of_every_part_is_described():
     for model in (Recipe, PluginUse):
         for name, field in model.model_fields.items():
-            assert field.description or name in {"parity", "eval", "bench"}, name
+            assert field.description or name in {"parity", "eval", "calibration", "bench"}, name

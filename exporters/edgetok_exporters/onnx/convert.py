@@ -7,10 +7,6 @@ directly; any other goes the whole way.
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +17,7 @@ from torch import fx
 from torch.export import ExportedProgram
 
 from edgetok.errors import ExportFailed
+from edgetok.silence import quiet
 from edgetok_exporters.onnx.prepare import with_plain_layouts
 from edgetok_exporters.onnx.translate import table
 
@@ -38,7 +35,7 @@ def convert(name: str, exported: ExportedProgram, opset: int, *, retrace: bool =
         ExportFailed: the toolchain cannot translate the program.
     """
     try:
-        with _quiet():
+        with quiet():
             model = None if retrace else _directly(exported, opset)
             return model if model is not None else _through_torch(exported, opset)
     except Exception as error:
@@ -123,16 +120,3 @@ def _cause(error: BaseException) -> str:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:400] if lines else 'no message'}"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence warnings that no user can act on, such as that torchvision is not installed."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

@@ -1,0 +1,69 @@
+"""What every target will make of a model: said before anything is exported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from edgetok.errors import TargetRefuses
+from edgetok.lowering.forecast import Forecast
+from edgetok.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgetok.graph import Program
+    from edgetok.progress import Progress
+    from edgetok.recipe import Recipe
+    from edgetok.target import Target
+
+
+class TargetCheck(BaseModel):
+    """A plan and what each target makes of it; ``refused`` says why a target cannot be asked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    plan: Plan
+    forecasts: tuple[Forecast, ...]
+    refused: dict[str, str]
+
+
+def check_targets(
+    recipe: Recipe, targets: Sequence[Target], *, allow_network: bool = False, progress: Progress | None = None
+) -> TargetCheck:
+    """Capture and rewrite a model once, and forecast it for each target; no weight is read where the source allows.
+
+    Raises:
+        EdgetokError: as ``edgetok.session.optimize`` up to the rewritten program.
+    """
+    from edgetok.graph import rewrite
+    from edgetok.lowering import forecasts
+    from edgetok.progress import Silent
+    from edgetok.session.clock import Clock
+    from edgetok.session.precision import choose
+    from edgetok.session.prepare import find_tools, prepare
+
+    clock = Clock(progress or Silent())
+    tools = find_tools(recipe.model_copy(update={"target": targets[0].name}), checked=False)
+    prepared = prepare(recipe, tools, None, clock, allow_network=allow_network)
+    with clock.stage("rewrite"):
+        program = rewrite(prepared.program, prepared.steps)
+    refused, fit = {}, []
+    for target in targets:
+        try:
+            choose(tools.plugins, target)
+            fit.append(target)
+        except TargetRefuses as error:
+            refused[target.name] = error.why
+    with clock.stage("lower"):
+        found = forecasts(program, fit, batch=_batch(program))
+    return TargetCheck(plan=prepared.plan, forecasts=tuple(found), refused=refused)
+
+
+def _batch(program: Program) -> int:
+    """1 where the batch is free, else the one it has."""
+    if any("batch" in axes.values() for axes in program.dynamic.values()):
+        return 1
+    first = next(iter(program.example.values()))
+    return int(first.shape[0]) if first.dim() else 1
