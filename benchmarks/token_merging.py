@@ -1,8 +1,10 @@
 """How much of what dropping tokens could save does Token Merging save, in onnxruntime on this machine?
 
 For ViT shapes, r, batch and threads: dense, merged, and the free-drop ceiling (``_ceiling.py``), interleaved in one
-process. ``share`` is ceiling time / merged time, 1 being a merging that costs nothing. Also: how long exports take, and
-peak memory. Writes ``benchmarks/results/token_merging.json``; refuses to run on a busy machine.
+process. ``share`` is ceiling time / merged time, 1 being a merging that costs nothing. Where a file's weights come to
+lie in memory moves its time by a percent or two, so all files are loaded anew several times, in another order each
+time; figures are medians over the loads, and the spread is that of the loads. Also: how long exports take, and peak
+memory. Writes ``benchmarks/results/token_merging.json``; refuses to run on a busy machine.
 
     python benchmarks/token_merging.py --model ViT-S/16 --r 13 --batch 1 8 --threads 1
 """
@@ -12,6 +14,8 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import random
+import statistics
 import sys
 import tempfile
 import time
@@ -34,6 +38,7 @@ from edgetok.graph import Program, capture, rewrite
 from edgetok.registry import installed
 from edgetok_exporters.onnx import OnnxExporter
 
+LOADS = 6
 RESULT = Path(__file__).resolve().parent / "results" / "token_merging.json"
 TARGET = installed().target("onnx-cpu")
 EXPORTER = OnnxExporter()
@@ -99,31 +104,38 @@ def export(program: Program, folder: Path, stem: str) -> Path:
 
 
 def timed(files: Files, batch: int, threads: int, seconds: float) -> dict[str, Any]:
-    """One setting, interleaved; every ratio is to the ceiling's time of the same round, or to dense."""
+    """One setting: every ratio is to the ceiling's time of the same round, or to dense."""
     pixels = np.random.default_rng(0).standard_normal((batch, 3, 224, 224), dtype=np.float32)
-    found = bench(
-        {name: partial(EXPORTER.load, entry, threads=threads) for name, entry in files.items()},
+    loads = [load_and_time(files, pixels, threads, seconds / LOADS, seed) for seed in range(LOADS)]
+    shares = [found.ratios["merged"].ratio for found in loads]
+    return {
+        "batch": batch,
+        "threads": threads,
+        "speedup": statistics.median(found.ratios["merged"].ratio * ceiling_of(found) for found in loads),
+        "ceiling": statistics.median(map(ceiling_of, loads)),
+        "share": statistics.median(shares),
+        "share_spread": [min(shares), max(shares)],
+        "loads": [found.model_dump() for found in loads],
+    }
+
+
+def load_and_time(files: Files, pixels: np.ndarray, threads: int, seconds: float, seed: int) -> Latency:
+    """All files loaded in an order of their own and timed, interleaved."""
+    order = random.Random(seed).sample(sorted(files), len(files))
+    return bench(
+        {name: partial(EXPORTER.load, files[name], threads=threads) for name in order},
         {"pixel_values": pixels},
         threads=threads,
         seconds=seconds,
         runtime=f"onnxruntime {versions()['onnxruntime']}",
+        seed=seed,
+        baseline="ceiling",
     )
-    p50 = {name: times.p50_ms for name, times in found.times.items()}
-    return {
-        "batch": batch,
-        "threads": threads,
-        "speedup": p50["dense"] / p50["merged"],
-        "ceiling": p50["dense"] / p50["ceiling"],
-        "share": found.ratios["merged"].ratio,
-        "share_spread": found.ratios["merged"].spread,
-        "share_of_min": best(found, "ceiling") / best(found, "merged"),
-        "latency": found.model_dump(),
-    }
 
 
-def best(found: Latency, name: str) -> float:
-    """The fastest call of a variant."""
-    return found.times[name].min_ms
+def ceiling_of(found: Latency) -> float:
+    """How much faster than dense the ceiling is."""
+    return 1 / found.ratios["dense"].ratio
 
 
 def peak_memory(entry: Path) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgetok.report.schema import Report
 
 MISSING = "Not measured yet.\n"
-CEILING_KEYS = frozenset({"model", "r", "batch", "threads", "speedup", "ceiling"})
+CEILING_KEYS = frozenset({"model", "r", "batch", "threads", "speedup", "ceiling", "share", "share_spread"})
 CEILING_HEAD = ("shapes of", "r", "batch", "threads", "token merging", "ceiling", "share reached")
 REPORT_HEAD = ("model", "plugins", "tokens in / out", "FLOPs", "latency", "accuracy", "parity")
 
@@ -97,9 +97,9 @@ def bundles(results: Path) -> str:
 
 def ceiling_row(row: Mapping[str, Any]) -> tuple[object, ...]:
     """One setting: what merging gains, what slicing tokens off would gain, and the share of it that is reached."""
-    share = row["speedup"] / row["ceiling"]
+    low, high = row["share_spread"]
     speedups = f"{row['speedup']:.2f}x", f"{row['ceiling']:.2f}x"
-    return row["model"], row["r"], row["batch"], row["threads"], *speedups, f"{share:.3f}"
+    return row["model"], row["r"], row["batch"], row["threads"], *speedups, f"{row['share']:.3f} ({low:.3f} to {high:.3f})"
 
 
 def ceiling(results: Path) -> str:

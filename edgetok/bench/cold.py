@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -95,8 +96,16 @@ def _child(request: Mapping[str, Any], entry: Path) -> dict[str, float]:
     except subprocess.TimeoutExpired as error:
         raise RuntimeFailed(f"Loading {entry.name} in a fresh process takes too long.", why=f"{TIMEOUT} s.") from error
     if done.returncode != 0:
-        lines = done.stderr.strip().splitlines()
-        why = lines[-1] if lines else f"exit status {done.returncode}"
-        raise RuntimeFailed(f"{entry.name} does not load and run in a fresh process.", why=why)
+        raise RuntimeFailed(
+            f"{entry.name} does not load and run in a fresh process.", why=_cause(done.returncode, done.stderr)
+        )
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
+
+
+def _cause(status: int, said: str) -> str:
+    """The last line of what a process said, or the signal that killed it."""
+    if status < 0:
+        return f"its runtime crashed ({signal.Signals(-status).name}): the file is damaged, or made for another version"
+    lines = said.strip().splitlines()
+    return lines[-1] if lines else f"exit status {status}"

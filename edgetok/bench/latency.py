@@ -77,12 +77,13 @@ def bench(
     seconds: float | None = None,
     runtime: str = "",
     seed: int = 0,
+    baseline: str | None = None,
     progress: Progress | None = None,
 ) -> Latency:
     """Time every variant once per round, in an order drawn anew each round.
 
     Args:
-        variants: how to load each variant; the first is the baseline. Load them all with ``threads`` threads.
+        variants: how to load each variant, in the order of loading. Load them all with ``threads`` threads.
         inputs: given to every call; the first one's axis 0 is the batch that is stated.
         threads: that the runners use; stated in the result.
         warmup: rounds that are not counted.
@@ -90,6 +91,7 @@ def bench(
         seconds: time for counted rounds, in place of ``runs``.
         runtime: its name and version, stated in the result.
         seed: of the order within rounds and of the bootstrap.
+        baseline: the variant that the others are compared with; the first by default.
         progress: told of every counted round.
 
     Raises:
@@ -105,7 +107,7 @@ def bench(
     for _ in range(warmup):
         _round(runners, inputs, order)
     rounds = _rounds(runners, inputs, order, runs, seconds, progress or Silent())
-    baseline = next(iter(variants))
+    baseline = baseline or next(iter(variants))
     times = {name: _array([each[name] for each in rounds]) for name in variants}
     return Latency(
         baseline=baseline,

@@ -13,6 +13,9 @@ from torch.fx import traceback as fx_traceback
 from edgetok.errors import ExportFailed
 from edgetok.graph.outputs import with_outputs
 from edgetok.lowering.attention import explicit_attention
+from edgetok.lowering.fold import fold
+from edgetok.lowering.fuse import fuse
+from edgetok.ops import matrix_ops
 from edgetok.ops.realisations import decompositions
 from edgetok.silence import quiet
 
@@ -60,12 +63,12 @@ def lower(program: Program, target: Target, *, batch: int = 1, expose: Sequence[
         name: _batch_of(tensor, program.dynamic.get(name, {}), batch) for name, tensor in program.example.items()
     }
     _check_fixed(program, batch)
-    table = {**decompositions(target.realisations), **ATTENTION}
+    table = {**decompositions(target.realisations), **matrix_ops.TABLE, **ATTENTION}
     try:
         with quiet(), fx_traceback.preserve_node_meta():
             static = torch.export.export(_plain_module(exported), (), dict(example))
-            plain = static.run_decompositions(table)
-        return Lowered(_with_reshapes(plain), example, exposed)
+            plain = (fuse(static) if target.realisations.fused else static).run_decompositions(table)
+        return Lowered(_with_reshapes(fold(plain)), example, exposed)
     except Exception as error:
         raise ExportFailed(
             f"The program {program.name!r} cannot be lowered for {target.name} with a batch of {batch}.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgetok.report.cost_panels import cost, latency, tokens
+from edgetok.report.lowering_panel import lowering
 from edgetok.report.markup import Markup, tag
 from edgetok.report.proof_panels import accuracy, parity
 from edgetok.report.run_panels import changes, reproduce
@@ -48,7 +49,7 @@ def render_html(report: Report) -> str:
 
 
 def _sections(report: Report) -> list[Markup | None]:
-    order = (tokens, latency, accuracy, cost, parity, changes, reproduce)
+    order = (tokens, latency, accuracy, cost, parity, lowering, changes, reproduce)
     return [panel(report) for panel in order]
 
 

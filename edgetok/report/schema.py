@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, JsonValue
 from edgetok.model import Preprocessing
 from edgetok.report.cost import FlopsSection, Latency, LoadMs, Memory, SizeBytes, Timings, Tokens
 from edgetok.report.evidence import Accuracy, Parity, Refusal, Rewritten
+from edgetok.report.lowering import Lowering
 from edgetok.report.section import Part
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class TargetInfo(Part):
     exporter: str = ""
     dtype: str = "fp32"
     summary: str = ""
+    precision: str | None = Field(None, description="The scheme of quantisation, such as int8-dynamic.")
 
 
 class PluginInfo(Part):
@@ -120,6 +122,7 @@ class Report(Part):
     versions: dict[str, str]
     machine: Machine
     delivered: Delivered
+    lowering: Lowering | None = Field(None, description="What runs where, before and after the export.")
     preprocessing: Preprocessing | None = None
     recipe: dict[str, JsonValue] = Field(default_factory=dict, description="The resolved recipe; it replays.")
 

@@ -82,12 +82,15 @@ def verify_bundle(path: Path, *, progress: Progress | None = None) -> BundleChec
 
 
 def _compare(bundle: Bundle) -> tuple[OutputCheck, ...]:
+    from edgetok.bench.probe import probe
     from edgetok.bundle.vectors import read_vectors
 
     vectors = bundle.manifest.vectors
     assert vectors is not None
     inputs, expected = read_vectors(bundle.path / vectors.file)
-    found = _exporter(bundle).load(bundle.entry(vectors.component))(inputs)
+    exporter, entry = _exporter(bundle), bundle.entry(vectors.component)
+    probe(exporter, entry, inputs)
+    found = exporter.load(entry)(inputs)
     return tuple(
         OutputCheck(name=name, max_abs=_distance(found[name], want), tolerance=vectors.tolerance.get(name, 0.0))
         for name, want in expected.items()

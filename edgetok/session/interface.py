@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pydantic import BaseModel
+
     from edgetok.graph import Program, TensorSpec
     from edgetok.session.prepare import Prepared
     from edgetok.verify.tolerance import Arithmetic
@@ -28,12 +30,17 @@ def arithmetic_of(prepared: Prepared) -> Arithmetic:
 
 def fixed_batch(prepared: Prepared) -> int | None:
     """The only batch size that the file takes; ``None`` where any does."""
-    batch = getattr(prepared.tools.options, "batch", "dynamic")
+    return fixed_size(prepared.tools.options, prepared.program)
+
+
+def fixed_size(options: BaseModel, program: Program) -> int | None:
+    """The same, of a program that is exported with these options."""
+    batch = getattr(options, "batch", "dynamic")
     if batch != "dynamic":
         return int(batch)
-    if any(0 in axes for axes in prepared.program.dynamic.values()):
+    if any(0 in axes for axes in program.dynamic.values()):
         return None
-    first = next(iter(prepared.program.example.values()))
+    first = next(iter(program.example.values()))
     return int(first.shape[0]) if first.dim() else 1
 
 

@@ -103,7 +103,7 @@ class BundleCost:
 
 
 def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings) -> BundleCost:
-    """Time a delivered file alone, on its own vectors.
+    """Time a delivered file alone, on its own vectors; first in fresh processes, which a damaged file may kill.
 
     Raises:
         BundleNotFound: it has none.
@@ -119,6 +119,7 @@ def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings) 
     entry = bundle.entry(manifest.vectors.component)
     samples = Samples(arrays, _rows(bundle, arrays))
     sizes = settings.batches if _is_dynamic(bundle) else (len(samples),)
+    cold = measure_cold(exporter, entry, samples.filled(sizes[0]), threads=settings.threads)
     timed = tuple(
         bench(
             {"bundle": partial(exporter.load, entry, threads=settings.threads)},
@@ -129,7 +130,7 @@ def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings) 
         )
         for size in sizes
     )
-    return BundleCost(timed, measure_cold(exporter, entry, samples.filled(sizes[0]), threads=settings.threads))
+    return BundleCost(timed, cold)
 
 
 def _rows(bundle: Bundle, arrays: Arrays) -> frozenset[str]:

@@ -10,6 +10,7 @@ from edgetok.report.cost import FlopsSection, SizeBytes, Timings, Tokens
 from edgetok.report.evidence import Accuracy, Refusal, Rewritten
 from edgetok.report.evidence import Parity as ParitySection
 from edgetok.report.flops import count_flops
+from edgetok.report.lowering import Lowering
 from edgetok.report.schema import Delivered, Io, ModelInfo, PluginInfo, Report, TargetInfo
 from edgetok.report.tokens import tokens_per_layer
 from edgetok.session.interface import delivered, dtype_of, fixed_batch
@@ -50,6 +51,7 @@ def make_report(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> Repor
             exporter=tools.exporter.name,
             dtype=dtype_of(prepared),
             summary=tools.target.summary,
+            precision=plan.precision,
         ),
         plugins=tuple(PluginInfo.of(p, sum(d.plugin == p.name for d in rewritten)) for p in tools.plugins),
         tokens=Tokens(
@@ -80,6 +82,9 @@ def make_report(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> Repor
         versions=versions(),
         machine=machine(),
         delivered=_delivered(prepared, variants),
+        lowering=Lowering.of(
+            variants.forecast, variants.optimised.exported.delegation, tools.target.proof, tools.target.verified_by
+        ),
         preprocessing=recipe.eval.preprocessing or prepared.model.preprocessing,
         recipe=recipe.model_copy(update={"output": None}).model_dump(mode="json"),
     )

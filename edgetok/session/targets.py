@@ -13,7 +13,6 @@ from edgetok.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgetok.graph import Program
     from edgetok.progress import Progress
     from edgetok.recipe import Recipe
     from edgetok.target import Target
@@ -41,6 +40,7 @@ def check_targets(
     from edgetok.lowering import forecasts
     from edgetok.progress import Silent
     from edgetok.session.clock import Clock
+    from edgetok.session.interface import fixed_size
     from edgetok.session.precision import choose
     from edgetok.session.prepare import find_tools, prepare
 
@@ -57,13 +57,5 @@ def check_targets(
         except TargetRefuses as error:
             refused[target.name] = error.why
     with clock.stage("lower"):
-        found = forecasts(program, fit, batch=_batch(program))
+        found = forecasts(program, fit, batch=fixed_size(tools.options, program) or 1)
     return TargetCheck(plan=prepared.plan, forecasts=tuple(found), refused=refused)
-
-
-def _batch(program: Program) -> int:
-    """1 where the batch is free, else the one it has."""
-    if any("batch" in axes.values() for axes in program.dynamic.values()):
-        return 1
-    first = next(iter(program.example.values()))
-    return int(first.shape[0]) if first.dim() else 1

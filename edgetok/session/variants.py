@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from edgetok.errors import TargetRefuses
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from edgetok.exporter import Exported, Exporter, Runner
     from edgetok.graph import Program
+    from edgetok.lowering import Forecast
     from edgetok.session.clock import Clock
     from edgetok.session.inputs import Arrays
     from edgetok.session.prepare import Prepared, Tools
@@ -42,12 +45,14 @@ class Variants:
     """What is compared: all went through the same normalisation, tracing and exporter.
 
     ``control`` is the dense program at the precision of the optimised one, where both tokens and bits are fewer: what
-    its rounding loses says what the optimised file's may.
+    its rounding loses says what the optimised file's may. ``forecast`` is what the target's table says of the optimised
+    program.
     """
 
     dense: Variant
     optimised: Variant
     control: Variant | None = None
+    forecast: Forecast | None = None
 
     @property
     def like_dense(self) -> Variant | None:
@@ -69,17 +74,43 @@ def build_variants(
     with clock.stage("rewrite"):
         optimised = rewrite(prepared.program, prepared.steps)
         declared = chosen.declare(optimised, calibration) if chosen else optimised
+    with clock.stage("forecast"):
+        forecast = foresee(declared, tools)
     with clock.stage("export"):
         delivered = _export(declared, tools, delivery, "model")
     if not prepared.steps and chosen is None:
-        return Variants(delivered, delivered)
+        return Variants(delivered, delivered, forecast=forecast)
     with clock.stage("rewrite dense"):
         dense = rewrite(prepared.program) if prepared.steps else optimised
     with clock.stage("export dense"):
         plain = _export(dense, tools, scratch, "dense")
         if chosen is None or not prepared.steps:
-            return Variants(plain, delivered)
-        return Variants(plain, delivered, _export(chosen.declare(dense, calibration), tools, scratch, "control"))
+            return Variants(plain, delivered, forecast=forecast)
+        control = _export(chosen.declare(dense, calibration), tools, scratch, "control")
+        return Variants(plain, delivered, control, forecast)
+
+
+def foresee(program: Program, tools: Tools) -> Forecast | None:
+    """What the target's table says of a program; ``None`` where it has none.
+
+    Raises:
+        TargetRefuses: the target has no way to run an operation.
+    """
+    target = tools.target
+    if not target.ops.source:
+        return None
+    from edgetok.lowering import forecast
+    from edgetok.session.interface import fixed_size
+
+    found = forecast(program, target, batch=fixed_size(tools.options, program) or 1)
+    if found.unsupported:
+        ops = [f"{row.op} of {row.maker}" + (f" ({row.why})" if row.why else "") for row in found.unsupported]
+        raise TargetRefuses(
+            f"Target {target.name!r} cannot run this program.",
+            why=f"it has no way to run {'; '.join(ops)}",
+            hint="`edgetok targets check MODEL --plugins ...` shows which target runs what.",
+        )
+    return found
 
 
 def _export(program: Program, tools: Tools, directory: Path, stem: str) -> Variant:
