@@ -6,7 +6,6 @@ Delegates take operations on tensors, and weights; an operation that makes a ten
 from __future__ import annotations
 
 import copy
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,19 +28,19 @@ SHAPE_ONLY = frozenset(
 
 
 def fold(exported: ExportedProgram) -> ExportedProgram:
-    """A program whose nodes that depend on no placeholder are constants; equal ones are one.
+    """A program whose nodes that depend on no placeholder are constants.
+
+    Equal constants stay apart: XNNPACK packs one that is a weight, and crashes where an addition reads it too.
 
     Args:
         exported: functional, without symbolic sizes; left as it is.
     """
     module = copy.deepcopy(exported.graph_module)
     constants: dict[str, Tensor] = {}
-    names: dict[str, str] = {}
     values = _evaluated(module.graph)
     for node in [node for node in values if _is_read(node, values)]:
-        value = values[node].detach().contiguous()
-        name = names.setdefault(_digest(value), f"{PREFIX}{len(names)}")
-        constants[name] = value
+        name = f"{PREFIX}{len(constants)}"
+        constants[name] = values[node].detach().contiguous()
         node.replace_all_uses_with(_placeholder(module.graph, name, node))
     module.graph.eliminate_dead_code()
     module.recompile()
@@ -71,18 +70,9 @@ def _is_read(node: fx.Node, values: Mapping[fx.Node, Any]) -> bool:
     return isinstance(values[node], Tensor) and any(user not in values for user in node.users)
 
 
-def _digest(value: Tensor) -> str:
-    data = value.flatten().view(torch.uint8).numpy().tobytes() if value.numel() else b""
-    return f"{value.dtype}{tuple(value.shape)}{hashlib.sha256(data).hexdigest()}"
-
-
 def _placeholder(graph: fx.Graph, name: str, like: fx.Node) -> fx.Node:
     """The placeholder of a constant, in front of all others."""
-    first = next(iter(graph.nodes))
-    found = [node for node in graph.find_nodes(op="placeholder") if node.target == name]
-    if found:
-        return found[0]
-    with graph.inserting_before(first):
+    with graph.inserting_before(next(iter(graph.nodes))):
         node = graph.placeholder(name)
     node.meta["val"] = like.meta["val"]
     return node

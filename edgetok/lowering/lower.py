@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from edgetok.ops.realisations import decompositions
 from edgetok.silence import quiet
 
 if TYPE_CHECKING:
+    from torch._ops import OpOverload
     from torch.export import ExportedProgram
 
     from edgetok.graph.program import Program
@@ -46,35 +47,48 @@ class Lowered:
     exposed: Mapping[str, int]
 
 
-def lower(program: Program, target: Target, *, batch: int = 1, expose: Sequence[str] = ()) -> Lowered:
+def lower(
+    program: Program,
+    target: Target,
+    *,
+    batch: int | None = 1,
+    expose: Sequence[str] = (),
+    decompose: Mapping[OpOverload, Callable[..., Any]] | None = None,
+    dtype: torch.dtype | None = None,
+) -> Lowered:
     """Trace a program for one batch size and replace every primitive by the realisation its target prefers.
 
     Args:
         program: left as it is.
         target: says which realisations.
-        batch: the one batch size.
+        batch: the one batch size; ``None`` leaves it free.
         expose: names of nodes of ``program.graph`` whose values become extra outputs, a tuple's tensors one by one.
+        decompose: further operations that a toolchain wants as others, each with a function of tensors.
+        dtype: what the toolchain will compute in, where it converts the program after this.
 
     Raises:
         ExportFailed: the program has a fixed batch already and it is another, or it cannot be traced.
     """
     exported, exposed = with_outputs(program.exported, expose) if expose else (program.exported, {})
-    example = {
-        name: _batch_of(tensor, program.dynamic.get(name, {}), batch) for name, tensor in program.example.items()
-    }
-    _check_fixed(program, batch)
-    table = {**decompositions(target.realisations), **matrix_ops.TABLE, **ATTENTION}
+    example = program.example if batch is None else _example(program, batch)
+    table = {**decompositions(target.realisations, dtype=dtype), **matrix_ops.TABLE, **ATTENTION, **(decompose or {})}
     try:
         with quiet(), fx_traceback.preserve_node_meta():
-            static = torch.export.export(_plain_module(exported), (), dict(example))
-            plain = (fuse(static) if target.realisations.fused else static).run_decompositions(table)
-        return Lowered(_with_reshapes(fold(plain)), example, exposed)
+            if batch is not None:
+                exported = torch.export.export(_plain_module(exported), (), dict(example))
+            plain = (fuse(exported) if target.realisations.fused else exported).run_decompositions(table)
+        return Lowered(_with_reshapes(plain if batch is None else fold(plain)), example, exposed)
     except Exception as error:
         raise ExportFailed(
             f"The program {program.name!r} cannot be lowered for {target.name} with a batch of {batch}.",
             why=f"{type(error).__name__}: {str(error).strip()[:400]}",
             hint="Please report this with the model's architecture.",
         ) from error
+
+
+def exposed_names(lowered: Lowered) -> dict[str, tuple[str, ...]]:
+    """Names for the outputs that a check build adds: ``NODE.0``, ``NODE.1``, ..."""
+    return {node: tuple(f"{node}.{i}" for i in range(count)) for node, count in lowered.exposed.items()}
 
 
 def _with_reshapes(exported: ExportedProgram) -> ExportedProgram:
@@ -88,6 +102,11 @@ def _with_reshapes(exported: ExportedProgram) -> ExportedProgram:
 def _plain_module(exported: ExportedProgram) -> nn.Module:
     module: nn.Module = exported.module(check_guards=False)
     return module
+
+
+def _example(program: Program, batch: int) -> dict[str, torch.Tensor]:
+    _check_fixed(program, batch)
+    return {name: _batch_of(tensor, program.dynamic.get(name, {}), batch) for name, tensor in program.example.items()}
 
 
 def _batch_of(tensor: torch.Tensor, dynamic: Mapping[int, str], batch: int) -> torch.Tensor:

@@ -88,13 +88,13 @@ def match_matrices(metric: Tensor, r: int, protected: int) -> tuple[Tensor, Tens
     layout = Layout.of(metric.shape[1], protected)
     a, b = layout.split(_unit(metric.float()))
     scores = a @ b.transpose(1, 2)
-    best = F.max_pool2d(scores.unsqueeze(1), (1, layout.odds)).squeeze(1)
-    hit = ((scores - best) * STEP + 1).clamp(0, 1)
+    best = F.max_pool2d(scores.unsqueeze(1), (1, layout.odds), (1, layout.odds)).squeeze(1)
+    hit = ((scores - best) * STEP + 1.0).clamp(0, 1)
     earlier = F.linear(hit, _ones(layout.odds).tril(-1))
-    first = hit * (1 - earlier).clamp(0, 1)
+    first = hit * (1.0 - earlier).clamp(0, 1)
     rank = _rank(best, layout.forced)
-    merged = (r - rank).clamp(0, 1)
-    return _picks(1 - merged, layout.evens - r), (first * merged).transpose(1, 2), rank.transpose(1, 2)
+    merged = (float(r) - rank).clamp(0, 1)
+    return _picks(1.0 - merged, layout.evens - r), (first * merged).transpose(1, 2), rank.transpose(1, 2)
 
 
 def _unit(x: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ def _picks(kept: Tensor, count: int) -> Tensor:
     """One-hot rows ``[B, count, n]`` of the tokens whose flag in ``kept [B, n, 1]`` is set, in their order."""
     n = kept.shape[1]
     places = F.linear(kept.transpose(1, 2), _ones(n).tril() + NEVER * torch.eye(n), torch.full((n,), -1 - NEVER))
-    return (1 - (places - iota(0, count, kept).unsqueeze(1)).abs()).clamp(0, 1)
+    return (1.0 - (places - iota(0, count, kept).unsqueeze(1)).abs()).clamp(0, 1)
 
 
 def matrix_sum(x: Tensor, picks: Tensor, into: Tensor, protected: int) -> Tensor:
@@ -161,7 +161,7 @@ def matrix_ids(picks: Tensor, into: Tensor, rank: Tensor, n: int, protected: int
     evens = iota(layout.cut + layout.cut % 2, n, picks, 2).unsqueeze(1)
     odds = iota(layout.cut + 1 - layout.cut % 2, n, picks, 2).expand(picks.shape[0], -1)
     front = iota(0, layout.cut, picks).expand(picks.shape[0], -1)
-    chosen = (1 - (rank - iota(0, layout.evens - picks.shape[1], rank).unsqueeze(1)).abs()).clamp(0, 1)
+    chosen = (1.0 - (rank - iota(0, layout.evens - picks.shape[1], rank).unsqueeze(1)).abs()).clamp(0, 1)
     partner = into.transpose(1, 2) @ iota(0, layout.odds, into).unsqueeze(1)
     target = (chosen @ partner).squeeze(2) + (layout.cut + picks.shape[1])
     return torch.cat([front, (picks @ evens).squeeze(2), odds], dim=1), (chosen @ evens).squeeze(2), target
