@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import TYPE_CHECKING
 
-from edgetok.requirements import missing, pip_line
+from edgetok.requirements import has_device, missing, pip_line
 
 if TYPE_CHECKING:
     from edgetok.registry import Registry
@@ -86,6 +86,8 @@ def health(registry: Registry, target: Target) -> TargetHealth:
         return TargetHealth(target.name, False, False, f"not installed: {', '.join(lacking)}", pip_line(target))
     if failed := try_imports(target.requires):
         return TargetHealth(target.name, False, False, failed, f"{pip_line(target)} --force-reinstall")
+    if not has_device(target):
+        return TargetHealth(target.name, False, False, f"there is no {target.device} device here", "")
     if not target.verified_by:
         return TargetHealth(target.name, True, False, "its runtime does not exist for this machine", "")
     return TargetHealth(target.name, True, True, "", "")

@@ -85,6 +85,8 @@ class Target(BaseModel):
     ops: OpSupport = Field(default_factory=OpSupport)
     requires: tuple[str, ...] = ()
     """Import names that must be installed, e.g. ``("onnx", "onnxruntime")``."""
+    device: Literal["", "cuda"] = ""
+    """Hardware that must be on the machine that exports."""
     extra: str = ""
     """The edgetok extra that brings them: ``pip install 'edgetok[onnx]'``."""
     proof: Proof = "run"

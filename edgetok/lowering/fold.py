@@ -40,7 +40,7 @@ def fold(exported: ExportedProgram) -> ExportedProgram:
     values = _evaluated(module.graph)
     for node in [node for node in values if _is_read(node, values)]:
         name = f"{PREFIX}{len(constants)}"
-        constants[name] = values[node].detach().contiguous()
+        constants[name] = values[node].detach().clone(memory_format=torch.contiguous_format)
         node.replace_all_uses_with(_placeholder(module.graph, name, node))
     module.graph.eliminate_dead_code()
     module.recompile()

@@ -14,7 +14,7 @@ from edgetok.doctor import try_imports
 from edgetok.graph import rewrite
 from edgetok.graph.retrace import Step
 from edgetok.registry import installed
-from edgetok.requirements import missing
+from edgetok.requirements import has_device, missing
 from edgetok.testing.reductions import RandomDrop
 from edgetok.testing.stage import Stage
 from edgetok.testing.trial import difference
@@ -57,11 +57,12 @@ class DeliveryChecks(Stage):
 
 
 def targets_here() -> list[Target]:
-    """One installed target per exporter whose packages are here and whose runtime is too."""
+    """One installed fp32 target per exporter whose packages are here and whose runtime is too."""
     found: dict[str, Target] = {}
     for held in installed().targets.values():
         target = held.value
         here = target.exporter in installed().exporters and target.verified_by and not missing(target.requires)
+        here = here and target.proof in ("run", "simulated") and has_device(target) and target.dtypes[0] == "fp32"
         if here and target.exporter not in found and not try_imports(target.requires):
             found[target.exporter] = target
     return list(found.values())

@@ -16,7 +16,7 @@ from edgetok.exporter import Exporter, Runner
 from edgetok.options import build
 from edgetok.plugin_checks import check_exporter_class
 from edgetok.registry import installed
-from edgetok.requirements import missing
+from edgetok.requirements import has_device, missing
 from edgetok.testing import zoo
 from edgetok.testing.absence import run_without
 from edgetok.testing.declaration import check_light, undocumented
@@ -146,6 +146,8 @@ class ExporterConformance:
     def _require_packages(self) -> None:
         if lacking := missing(self._target().requires):
             pytest.skip(f"not installed: {', '.join(lacking)}")
+        if not has_device(self._target()):
+            pytest.skip(f"needs a {self._target().device} device, and there is none here")
 
     def _export(self, program: Program, folder: Path, stem: str = "model") -> Exported:
         return self._exporter().export(program, self._target(), folder, stem=stem)

@@ -13,7 +13,8 @@ FILES = edgetok_targets()
 @pytest.fixture(scope="module")
 def extras(repository):
     with (repository / "pyproject.toml").open("rb") as file:
-        return tomllib.load(file)["project"]["optional-dependencies"]
+        project = tomllib.load(file)["project"]
+    return {"": project["dependencies"], **project["optional-dependencies"]}
 
 
 def test_there_are_targets_and_all_are_installed():
@@ -28,6 +29,8 @@ def test_a_target_file_holds_together(path, extras):
     assert target.summary
     assert target.exporter in installed().exporters
     assert target.extra in extras
+    assert target.ops.source, "say where the table of operations is from"
+    assert target.proof in ("run", "simulated") or not target.verified_by
     brought = {re.split(r"[^\w-]", requirement)[0].replace("-", "_") for requirement in extras[target.extra]}
     assert set(target.requires) <= brought
 

@@ -59,10 +59,10 @@ class AotiExporter:
         """Compile and write ``<stem>.pt2`` and ``<stem>.json`` (the names of inputs and outputs) into ``directory``.
 
         Raises:
-            TargetRefuses: the device is not on this machine, or the program is to be quantised.
-            ExportFailed: the program cannot be lowered or compiled.
+            TargetRefuses: the program is to be quantised.
+            ExportFailed: the program cannot be lowered or compiled, or the device is not on this machine.
         """
-        from edgetok_exporters.aoti.package import export, require_device
+        from edgetok_exporters.aoti.package import export
 
         if program.precision is not None:
             raise TargetRefuses(
@@ -71,7 +71,6 @@ class AotiExporter:
                 hint="Choose a target whose precisions list it: edgetok targets info NAME.",
             )
         chosen = options if isinstance(options, Options) else Options.model_validate(dict(options or target.options))
-        require_device(chosen.device)
         return export(program, target, directory, stem=stem, options=chosen, expose=expose)
 
     def load(self, entry: Path, *, threads: int | None = None) -> Runner:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from edgetok.errors import ExportFailed, RuntimeFailed, TargetRefuses
+from edgetok.errors import ExportFailed, RuntimeFailed
 from edgetok.exporter import Exported
 from edgetok.lowering import exposed_names, lower
 from edgetok.silence import quiet
@@ -22,20 +22,6 @@ if TYPE_CHECKING:
 
     from edgetok.graph.program import Program
     from edgetok.target import Target
-
-
-def require_device(device: str) -> None:
-    """Refuse a device that is not here: kernels are compiled for the one that is seen.
-
-    Raises:
-        TargetRefuses: saying so.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise TargetRefuses(
-            "There is no CUDA device here to compile for.",
-            why=f"torch {torch.__version__} sees none; AOTInductor compiles for the GPU it runs on",
-            hint="Run this on a machine with that GPU; for ONNX files see target onnx-cuda.",
-        )
 
 
 def export(
@@ -91,7 +77,6 @@ class AotiRunner:
             names: dict[str, Any] = json.loads(entry.with_suffix(".json").read_text(encoding="utf-8"))
             self.device = str(names["device"])
             self.input_names, self.output_names = tuple(names["inputs"]), tuple(names["outputs"])
-            require_device(self.device)
             self._package = aoti_load_package(str(entry))
         except Exception as error:
             raise _failure(f"torch cannot load {entry.name}", error) from error
