@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MISSING = "Not measured yet.\n"
 CEILING_KEYS = frozenset({"model", "r", "batch", "threads", "speedup", "ceiling", "share", "share_spread"})
 CEILING_HEAD = ("shapes of", "r", "batch", "threads", "token merging", "ceiling", "share reached")
-REPORT_HEAD = ("model", "plugins", "tokens in / out", "FLOPs", "latency", "accuracy", "parity")
+REPORT_HEAD = ("model", "target", "plugins", "tokens in / out", "FLOPs", "size", "latency", "accuracy", "parity")
 
 
 def plugins(report: Report) -> str:
@@ -69,7 +69,9 @@ def report_row(report: Report) -> tuple[str, ...]:
     counts = report.tokens.per_layer
     tokens = f"{counts[0]} / {counts[-1]}" if counts else "-"
     flops = ratio(report.flops.ratio)
-    return report.model.name, plugins(report), tokens, flops, latency(report), accuracy(report), parity(report)
+    size = ratio(report.size_bytes.ratio)
+    proof = latency(report), accuracy(report), parity(report)
+    return report.model.name, report.target.name, plugins(report), tokens, flops, size, *proof
 
 
 def where(reports: list[Report]) -> str:
@@ -99,7 +101,8 @@ def ceiling_row(row: Mapping[str, Any]) -> tuple[object, ...]:
     """One setting: what merging gains, what slicing tokens off would gain, and the share of it that is reached."""
     low, high = row["share_spread"]
     speedups = f"{row['speedup']:.2f}x", f"{row['ceiling']:.2f}x"
-    return row["model"], row["r"], row["batch"], row["threads"], *speedups, f"{row['share']:.3f} ({low:.3f} to {high:.3f})"
+    share = f"{row['share']:.3f} ({low:.3f} to {high:.3f})"
+    return row["model"], row["r"], row["batch"], row["threads"], *speedups, share
 
 
 def ceiling(results: Path) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generate import commands, errors, figures, plugins, recipe
+from docs.generate import commands, errors, figures, plugins, recipe, targets
 
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w /.-]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -20,6 +20,7 @@ def blocks(root: Path) -> dict[str, Callable[[], str]]:
         **commands.blocks(),
         **recipe.blocks(),
         **plugins.blocks(),
+        **targets.blocks(),
         **figures.blocks(root / "benchmarks" / "results"),
     }
 

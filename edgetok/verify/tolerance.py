@@ -20,6 +20,10 @@ dense model is nearer than rounding in general allows, the dtype's noise floor c
 A choice may give away twice the error of a score; a cosine is off by at most the sum of its vectors' relative errors.
 ViT-Tiny's features are off by 1e-3 in fp16 and some 1e-6 in fp32 (5e-6 leaves room for wider models): four times that.
 Measured there, r = 13 and 32 pictures: the worst differing choice gave away 9e-4 in fp16; in fp32 none differed.
+
+A quantised file (int8, int4) has no fixed noise: it depends on outliers of the model (ViT-Tiny in dynamic int8: 10 dB
+and loses little accuracy). Its rows only tell a result from noise; what binds is the control, the dense program at the
+same precision, with a slack of 4 and 3 dB. Decisions follow keys that are that noisy, hence the wide near-ties.
 """
 
 from __future__ import annotations
@@ -106,7 +110,7 @@ TOLERANCES: dict[Arithmetic, Tolerance] = {
         near_tie=4e-3,
     ),
     "int8": Tolerance(
-        snr_db=12.0,
+        snr_db=5.0,
         rel=0.5,
         snr_slack_db=4.0,
         rel_slack=2.0,
@@ -117,7 +121,7 @@ TOLERANCES: dict[Arithmetic, Tolerance] = {
         near_tie=0.15,
     ),
     "int4": Tolerance(
-        snr_db=5.0,
+        snr_db=3.0,
         rel=1.0,
         snr_slack_db=3.0,
         rel_slack=2.0,
