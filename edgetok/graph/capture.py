@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ def _program(
         role=component.role,
         exported=exported,
         inputs=inputs,
-        outputs=output_specs(exported, _output_names(exported)),
+        outputs=output_specs(exported, _output_names(exported), [dynamic.get(name, {}) for name in component.inputs]),
         example=dict(component.inputs),
         dynamic=dict(dynamic),
         notes=notes,
@@ -122,17 +123,40 @@ def _step(key: Any) -> str:
     return str(next(getattr(key, name) for name in ("key", "name", "idx") if hasattr(key, name)))
 
 
-def output_specs(exported: ExportedProgram, names: list[str]) -> tuple[TensorSpec, ...]:
-    """Names, sizes and dtypes of the tensors a program returns; symbolic sizes are called ``batch``."""
+def output_specs(
+    exported: ExportedProgram, names: list[str], dynamic: Sequence[Mapping[int, str]]
+) -> tuple[TensorSpec, ...]:
+    """Names, sizes and dtypes of the tensors a program returns.
+
+    Args:
+        exported: the program.
+        names: of its outputs.
+        dynamic: the names of symbolic axes of each input; sizes of outputs are told in them (``"2*batch"``).
+    """
+    symbols = _symbols(exported, dynamic)
     values = [node.meta["val"] for node in tensor_outputs(exported)]
     return tuple(
-        TensorSpec(
-            name,
-            tuple(d if isinstance(d, int) else "batch" for d in value.shape),
-            str(value.dtype).removeprefix("torch."),
-        )
+        TensorSpec(name, tuple(_size(n, symbols) for n in value.shape), str(value.dtype).removeprefix("torch."))
         for name, value in zip(names, values, strict=True)
     )
+
+
+def _symbols(exported: ExportedProgram, dynamic: Sequence[Mapping[int, str]]) -> dict[str, str]:
+    """The symbols of torch, with the names of the axes they are the size of."""
+    nodes = {node.name: node for node in exported.graph.find_nodes(op="placeholder")}
+    users = exported.graph_signature.user_inputs
+    return {
+        str(nodes[str(user)].meta["val"].shape[axis]): name
+        for user, axes in zip(users, dynamic, strict=True)
+        for axis, name in axes.items()
+    }
+
+
+def _size(size: int | torch.SymInt, symbols: Mapping[str, str]) -> int | str:
+    if isinstance(size, int):
+        return size
+    told = re.sub(r"[A-Za-z_]\w*", lambda found: symbols.get(found[0], found[0]), str(size))
+    return "*".join(sorted(told.split("*"))) if re.fullmatch(r"\w+(\*\w+)*", told) else told
 
 
 def _failure(component: Component, error: Exception) -> CaptureFailed:

@@ -58,7 +58,9 @@ def rewrite(
         program,
         exported=exported,
         inputs=tuple(replace(spec, shape=s) for spec, s in zip(program.inputs, shapes, strict=True)),
-        outputs=output_specs(exported, [o.name for o in program.outputs]),
+        outputs=output_specs(
+            exported, [o.name for o in program.outputs], [dynamic.get(spec.name, {}) for spec in program.inputs]
+        ),
         example=example,
         dynamic=dict(dynamic),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ from edgetok.testing.reductions import Merge
 from edgetok.testing.trial import Trial, difference, run, subject, text
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from edgetok.exporter import Exported
     from edgetok.graph import Program
     from edgetok.target import Target
@@ -102,7 +104,8 @@ class ExporterConformance:
         assert isinstance(runner, Runner)
         assert set(runner.input_names) == {spec.name for spec in program.inputs}
         assert runner.output_names == tuple(spec.name for spec in program.outputs)
-        for batch in (1, 2) if self._target().static_shapes is False else (2,):
+        fixed = getattr(self._options(), "batch", "dynamic")
+        for batch in (1, 2) if fixed == "dynamic" else (int(fixed),):
             inputs = {name: tensor[:batch] for name, tensor in program.example.items()}
             _check_same(runner, program, inputs)
 
@@ -122,8 +125,12 @@ class ExporterConformance:
         program = Trial(Merge(), subject(zoo.transformer_encoder)).optimised
         node = next(n for n in program.graph.nodes if "edgetok.reduce" in str(n.target) and "mean" in n.args)
         with tempfile.TemporaryDirectory(prefix="edgetok-kit-") as folder:
-            exported = self._exporter().export(program, self._target(), Path(folder), expose=[node.name])
-            found = self._exporter().load(exported.entry, threads=1)(_arrays(program.example))
+            exported = self._export(program, Path(folder), expose=[node.name])
+            fixed = getattr(self._options(), "batch", "dynamic")
+            inputs = {
+                name: tensor[: None if fixed == "dynamic" else int(fixed)] for name, tensor in program.example.items()
+            }
+            found = self._exporter().load(exported.entry, threads=1)(_arrays(inputs))
         (name,) = exported.exposed[node.name]
         assert found[name].shape[1:] == tuple(node.meta["val"].shape[1:])
         assert set(found) == {*(spec.name for spec in program.outputs), name}
@@ -149,8 +156,15 @@ class ExporterConformance:
         if not has_device(self._target()):
             pytest.skip(f"needs a {self._target().device} device, and there is none here")
 
-    def _export(self, program: Program, folder: Path, stem: str = "model") -> Exported:
-        return self._exporter().export(program, self._target(), folder, stem=stem)
+    def _options(self) -> BaseModel:
+        """The target's own options; in fp32 where it has that."""
+        kind, target = self._exporter().Options, self._target()
+        precise = {"dtype": "fp32"} if "dtype" in kind.model_fields and "fp32" in target.dtypes else {}
+        return kind.model_validate({**target.options, **precise})
+
+    def _export(self, program: Program, folder: Path, stem: str = "model", expose: Sequence[str] = ()) -> Exported:
+        options = self._options()
+        return self._exporter().export(program, self._target(), folder, stem=stem, options=options, expose=expose)
 
 
 def _arrays(inputs: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:

@@ -87,3 +87,13 @@ def test_capture_leaves_the_module_alone():
     program = capture(Component("model", module, {"input": torch.randn(2, 3)}, {"input": {0: "batch"}}))
     assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
     assert set(program.exported.state_dict) == set(before)
+
+
+def test_sizes_of_outputs_are_told_in_the_names_of_the_inputs_axes():
+    class Frames(nn.Module):
+        def forward(self, x):
+            return x.flatten(0, 1), x.sum(2), x.sum((1, 2))
+
+    axes = {0: "batch", 1: "frames"}
+    program = capture(Component("model", Frames(), {"x": torch.randn(2, 5, 3)}, {"x": axes}))
+    assert [spec.shape for spec in program.outputs] == [("batch*frames", 3), ("batch", "frames"), ("batch",)]
