@@ -70,7 +70,8 @@ class Inspection(_Part):
 def _space_line(space: SpaceRow) -> str:
     segments = " | ".join(str(n or "any") for n in space.segments)
     product = f", {' x '.join(space.factors)}" if len(space.factors) > 1 else ""
-    return f"space {space.index}: {space.tokens or 'any'} tokens ({segments}), {space.protected} protected{product}"
+    protected = f"{space.protected} protected{' in front of the longest segment' if space.protected else ''}"
+    return f"space {space.index}: {space.tokens or 'any'} tokens ({segments}), {protected}{product}"
 
 
 def _site_line(site: SiteRow) -> str:

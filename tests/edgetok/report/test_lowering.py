@@ -1,0 +1,47 @@
+from edgetok.exporter import Delegation
+from edgetok.lowering import Forecast, OpForecast
+from edgetok.report.html import render_html
+from edgetok.report.lowering import Lowering
+
+FORECAST = Forecast(
+    target="t",
+    ops=(
+        OpForecast(op="linear", maker="model", count=49, placement="native"),
+        OpForecast(op="matmul", maker="tome", count=24, placement="native"),
+        OpForecast(op="gather", maker="tome", count=3, placement="fallback", why="runs on the CPU <here>"),
+    ),
+    partitions=4,
+    cuts={"gather": 3},
+    source="these tests",
+)
+DELEGATION = Delegation(
+    delegate="npu",
+    inside=90,
+    outside={"gather": 3, "cast": 7},
+    partitions=5,
+    bytes=1000,
+    facts={"cycles": 12},
+    how="Counted.",
+)
+
+
+def test_forecast_and_measurement_are_kept_apart():
+    found = Lowering.of(FORECAST, DELEGATION, "simulated", "evaluated here")
+    assert (found.partitions, found.measured.partitions) == (4, 5)
+    assert found.measured.share == 0.9
+    assert found.ops[2].why == "runs on the CPU <here>"
+
+
+def test_without_a_table_or_a_count_it_says_so():
+    found = Lowering.of(None, None, "lowered", "")
+    assert "no table" in found.how
+    assert found.measured is None
+
+
+def test_the_page_shows_both_and_escapes(make_report):
+    lowering = Lowering.of(FORECAST, DELEGATION, "simulated", "evaluated here")
+    page = render_html(make_report(lowering=lowering))
+    section = page.split("What runs where")[1].split("</section>")[0]
+    for words in ("simulated: evaluated here", "4 partitions forecast", "&lt;here&gt;", "operations in npu", "cycles"):
+        assert words in section, words
+    assert "What runs where" not in render_html(make_report())
