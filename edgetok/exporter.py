@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from edgetok.errors import RuntimeFailed
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -64,6 +66,20 @@ class Runner(Protocol):
     def __call__(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """Run once."""
         ...
+
+
+def check_names(file: str, takes: Sequence[str], given: Arrays) -> None:
+    """Refuse inputs that are not those a file takes.
+
+    Raises:
+        RuntimeFailed: naming both.
+    """
+    if set(given) != set(takes):
+        raise RuntimeFailed(
+            f"{file} was given the wrong inputs",
+            why=f"it takes {', '.join(takes)}; given: {', '.join(given) or 'none'}",
+            hint="pass one array per input name",
+        )
 
 
 class Exporter(Protocol):

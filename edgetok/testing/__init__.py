@@ -1,6 +1,7 @@
 """Conformance kits, installed with the package: what every plugin, exporter and target must do, as pytest classes.
 
-``PluginConformance`` is for token reductions, ``PrecisionConformance`` for quantisation; ``zoo`` has small models of every family, ``digits`` a trained one with its task.
+``PluginConformance`` is for token reductions, ``PrecisionConformance`` for quantisation; ``zoo`` has small models of
+every family, ``digits`` a trained one with its task.
 """
 
 from edgetok.testing import digits, zoo

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from edgetok.errors import ExportFailed, RuntimeFailed
-from edgetok.exporter import Exported
+from edgetok.exporter import Exported, check_names
 from edgetok.lowering import exposed_names, lower
 from edgetok.silence import quiet
 from edgetok_exporters.aoti import Options
@@ -88,12 +88,7 @@ class AotiRunner:
         Raises:
             RuntimeFailed: names, shapes or dtypes do not fit.
         """
-        if set(inputs) != set(self.input_names):
-            raise RuntimeFailed(
-                f"{self.entry.name} was given the wrong inputs",
-                why=f"it takes {', '.join(self.input_names)}; given: {', '.join(inputs) or 'none'}",
-                hint="pass one array per input name",
-            )
+        check_names(self.entry.name, self.input_names, inputs)
         tensors = {n: torch.from_numpy(np.ascontiguousarray(inputs[n])).to(self.device) for n in self.input_names}
         try:
             with torch.inference_mode():

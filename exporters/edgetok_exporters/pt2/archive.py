@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from edgetok.errors import EdgetokError, RuntimeFailed
-from edgetok.exporter import Exported
+from edgetok.exporter import Exported, check_names
 from edgetok.lowering import exposed_names, lower
 from edgetok.silence import quiet
 from edgetok_exporters.pt2 import Options
@@ -64,12 +64,7 @@ class Pt2Runner:
         Raises:
             RuntimeFailed: names, shapes or dtypes do not fit.
         """
-        if set(inputs) != set(self.input_names):
-            raise RuntimeFailed(
-                f"{self.entry.name} was given the wrong inputs",
-                why=f"it takes {', '.join(self.input_names)}; given: {', '.join(inputs) or 'none'}",
-                hint="pass one array per input name",
-            )
+        check_names(self.entry.name, self.input_names, inputs)
         try:
             with torch.inference_mode():
                 values = self._module(**{name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in inputs.items()})
