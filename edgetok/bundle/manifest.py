@@ -111,7 +111,7 @@ class Manifest(_Part):
             raise ValueError("files: each path may be listed once, and the manifest itself not at all")
         named = [component.file for component in self.components] + ([self.vectors.file] if self.vectors else [])
         for path in named:
-            if path not in paths:
+            if path not in paths and not any(listed.startswith(f"{path}/") for listed in paths):
                 raise ValueError(f"{path!r} is used but not listed in files")
         return self
 

@@ -19,8 +19,8 @@ from edgetok.ops import matrix_ops, register
 from edgetok.ops.matrix import Layout
 
 if TYPE_CHECKING:
-    from torch.export import ExportedProgram
     from torch._ops import OpOverload
+    from torch.export import ExportedProgram
 
 aten = torch.ops.aten
 
@@ -131,7 +131,8 @@ def _call(graph: fx.Graph, where: fx.Node, target: OpOverload | Any, *args: Any,
 
 def _fake_mode(node: fx.Node) -> Any:
     value = node.meta["val"]
-    return (value if isinstance(value, torch.Tensor) else value[0]).fake_mode
+    fake: Any = value if isinstance(value, torch.Tensor) else value[0]
+    return fake.fake_mode
 
 
 def _replace(graph: fx.Graph, old: fx.Node, new: fx.Node) -> None:

@@ -77,8 +77,15 @@ def verify_bundle(path: Path, *, progress: Progress | None = None) -> BundleChec
         samples=vectors.samples,
         outputs=checks,
         parity_when_made=bundle.manifest.parity.passed if bundle.manifest.parity else None,
-        how=f"sha256 of every file; {vectors.samples} recorded samples run by {bundle.manifest.runtime}",
+        how=f"sha256 of every file; {vectors.samples} recorded samples, {_proof(bundle)}",
     )
+
+
+def _proof(bundle: Bundle) -> str:
+    """How the recorded samples were computed on this machine."""
+    from edgetok.registry import installed
+
+    return installed().target(bundle.manifest.target).verified_by or f"run by {bundle.manifest.runtime}"
 
 
 def _compare(bundle: Bundle) -> tuple[OutputCheck, ...]:
@@ -123,6 +130,7 @@ def bench_bundle(
     """
     from edgetok.progress import Silent
     from edgetok.recipe_file import load_recipe
+    from edgetok.registry import installed
     from edgetok.session.latency import measure_bundle
 
     shown = progress or Silent()
@@ -130,4 +138,4 @@ def bench_bundle(
         bundle = read_bundle(path)
     settings = load_recipe(bundle.recipe).bench.model_copy(update=dict(changes or {}))
     with shown.stage("measure"):
-        return measure_bundle(bundle, _exporter(bundle), settings)
+        return measure_bundle(bundle, _exporter(bundle), settings, installed().target(bundle.manifest.target))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from edgetok.errors import BundleNotFound
+from edgetok.errors import BenchRefused, BundleNotFound
 from edgetok.report.cost import Latency, LatencyRow, LoadMs, Memory
 from edgetok.session.inputs import Samples
 from edgetok.session.interface import fixed_batch
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from edgetok.bench import Cold
     from edgetok.bench import Latency as Timed
     from edgetok.bundle import Bundle
-    from edgetok.exporter import Exporter
+    from edgetok.exporter import Exporter, Runner
     from edgetok.recipe import BenchSettings, Recipe
     from edgetok.session.clock import Clock
     from edgetok.session.inputs import Arrays
     from edgetok.session.prepare import Prepared
     from edgetok.session.variants import Variants
+    from edgetok.target import Target
 
 _OFF = "Not measured: bench.enabled is false."
+_SIMULATED = "Not measured: here the file is {proof}, whose speed says nothing of the device's."
 _COLD = "Median of {n} fresh processes, each loading the file and running it once with {threads} thread(s)"
 
 
@@ -38,7 +40,10 @@ class Cost:
 def measure_cost(prepared: Prepared, recipe: Recipe, variants: Variants, samples: Samples, clock: Clock) -> Cost:
     """Interleaved latency at every batch size of the recipe; memory and load time in fresh processes."""
     if not recipe.bench.enabled:
-        return Cost(Latency(how=_OFF), Memory(how=_OFF), LoadMs(how=_OFF))
+        return _unmeasured(_OFF)
+    target = prepared.tools.target
+    if is_simulated(variants.optimised.runner(recipe.bench.threads), target):
+        return _unmeasured(_SIMULATED.format(proof=target.proof))
     fixed = fixed_batch(prepared)
     sizes = (fixed,) if fixed else recipe.bench.batches
     timed = [_time(prepared, recipe, variants, samples.filled(size), clock) for size in sizes]
@@ -47,6 +52,15 @@ def measure_cost(prepared: Prepared, recipe: Recipe, variants: Variants, samples
         **rows[0].model_dump(), how=timed[0].how, load_average=timed[0].load_average, more=tuple(rows[1:])
     )
     return _with_cold(prepared, recipe.bench, variants, samples.filled(sizes[0]), latency)
+
+
+def _unmeasured(why: str) -> Cost:
+    return Cost(Latency(how=why), Memory(how=why), LoadMs(how=why))
+
+
+def is_simulated(runner: Runner, target: Target) -> bool:
+    """Whether a runner is no runtime of the target's: as it says itself, or else as the target says."""
+    return bool(getattr(runner, "simulated", target.proof != "run"))
 
 
 def _time(prepared: Prepared, recipe: Recipe, variants: Variants, inputs: Arrays, clock: Clock) -> Timed:
@@ -102,11 +116,12 @@ class BundleCost:
     cold: Cold
 
 
-def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings) -> BundleCost:
+def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings, target: Target) -> BundleCost:
     """Time a delivered file alone, on its own vectors; first in fresh processes, which a damaged file may kill.
 
     Raises:
         BundleNotFound: it has none.
+        BenchRefused: here the file is simulated only.
         RuntimeFailed: its runtime refuses the file.
     """
     from edgetok.bench import bench, measure_cold
@@ -119,6 +134,8 @@ def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings) 
     entry = bundle.entry(manifest.vectors.component)
     samples = Samples(arrays, _rows(bundle, arrays))
     sizes = settings.batches if _is_dynamic(bundle) else (len(samples),)
+    if target.proof != "run":
+        _refuse_simulated(exporter.load(entry, threads=settings.threads), target)
     cold = measure_cold(exporter, entry, samples.filled(sizes[0]), threads=settings.threads)
     timed = tuple(
         bench(
@@ -131,6 +148,15 @@ def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings) 
         for size in sizes
     )
     return BundleCost(timed, cold)
+
+
+def _refuse_simulated(runner: Runner, target: Target) -> None:
+    if is_simulated(runner, target):
+        raise BenchRefused(
+            f"{target.name} cannot be timed here.",
+            why=f"the file is {target.proof} on this machine, whose speed says nothing of the device's",
+            hint="Time it on the device.",
+        )
 
 
 def _rows(bundle: Bundle, arrays: Arrays) -> frozenset[str]:
