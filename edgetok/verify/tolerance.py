@@ -118,7 +118,7 @@ TOLERANCES: dict[Arithmetic, Tolerance] = {
         rel_floor=2e-2,
         same_snr_db=25.0,
         same_rel=0.1,
-        near_tie=0.15,
+        near_tie=0.1,
     ),
     "int4": Tolerance(
         snr_db=3.0,
@@ -129,6 +129,6 @@ TOLERANCES: dict[Arithmetic, Tolerance] = {
         rel_floor=5e-2,
         same_snr_db=25.0,
         same_rel=0.1,
-        near_tie=0.5,
+        near_tie=0.25,
     ),
 }
