@@ -44,7 +44,7 @@ def write_files_manifest(stage: Path, prepared: Prepared, variants: Variants, pa
         vectors=vectors,
         parity=ParitySummary(passed=parity.passed, max_abs=parity.max_abs, how=parity.how),
         plan_digest=prepared.plan.digest,
-        versions=versions(),
+        versions=versions(tools.target),
         files=list_files(stage, roles),
     )
     write_manifest(stage, manifest)

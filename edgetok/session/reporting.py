@@ -79,7 +79,7 @@ def make_report(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> Repor
         ),
         notes=(*_notes(prepared, recipe, evidence), *(f"{d.site}: {d.note}" for d in plan.decisions if d.note)),
         timings=Timings(how="Wall clock of each stage of this run.", seconds=dict(evidence.seconds)),
-        versions=versions(),
+        versions=versions(tools.target),
         machine=machine(),
         delivered=_delivered(prepared, variants),
         lowering=Lowering.of(

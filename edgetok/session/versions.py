@@ -6,16 +6,20 @@ import os
 import platform
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgetok.report.schema import Machine
 
-_PACKAGES = ("edgetok", "torch", "transformers", "onnx", "onnxruntime", "onnxscript", "numpy")
+if TYPE_CHECKING:
+    from edgetok.target import Target
+
+_PACKAGES = ("edgetok", "torch", "transformers", "numpy")
 
 
-def versions() -> dict[str, str]:
-    """Versions of edgetok and of the packages that it used, where installed."""
+def versions(target: Target) -> dict[str, str]:
+    """Versions of edgetok and of the packages that it used for a target, where installed."""
     found = {"python": platform.python_version()}
-    for name in _PACKAGES:
+    for name in dict.fromkeys((*_PACKAGES, *target.requires)):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
