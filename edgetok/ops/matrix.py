@@ -2,7 +2,7 @@
 
 Behind the protected prefix the even tokens are rows A and the odd ones rows B, cut from ``view(B, N/2, 2C)``. The match
 is ``picks [B, K, na]``, one-hot rows of the A tokens that stay, and ``into [B, nb, na]``, 1 where an A token merges
-into a B token. A sum over groups is then ``[picks @ A ; B + into @ A]``: the half that is an identity is not multiplied.
+into a B token. A sum over groups is ``[picks @ A ; B + into @ A]``: the half that is an identity is not multiplied.
 
 Only matmul, max_pool2d, add, sub, mul, clamp, abs, rsqrt, slice and reshape with unit strides are used, in fp32.
 """

@@ -34,6 +34,13 @@ class Options(BaseModel):
         functions: ``inline`` writes each primitive as standard operators, ``keep`` as a function of domain ``edgetok``.
         batch: ``dynamic``, or the one batch size the file accepts.
         external_data: whether weights go into a file of their own; ``auto`` does so over 2 GB.
+        after_gelu: in int8, what activations behind a GELU, SiLU or the like are. One range for such a tensor leaves
+            hardly a step to most of its values, so ``float`` keeps them (weights are still int8); ``int8`` is faster.
+        format: ``onnx``, or onnxruntime's own ``ort``, which its reduced builds for phones and browsers read.
+        soc: for Qualcomm's HTP, the number of the SoC in Qualcomm's SDK: 43 is SM8550 (Snapdragon 8 Gen 2), 57 SM8650,
+            69 SM8750. One without floating point, such as 30 (SM8350) or 0 (unknown), runs no merged model.
+        context: for Qualcomm's HTP, deliver the compiled binary instead of the graph: it loads at once, on that SoC
+            and with that version of the SDK only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +51,10 @@ class Options(BaseModel):
     functions: Literal["inline", "keep"] = "inline"
     batch: Literal["dynamic"] | Annotated[int, Field(ge=1)] = "dynamic"
     external_data: Literal["auto", "always", "never"] = "auto"
+    after_gelu: Literal["float", "int8"] = "float"
+    format: Literal["onnx", "ort"] = "onnx"
+    soc: Annotated[int, Field(ge=0)] = 43
+    context: bool = False
 
 
 class OnnxExporter:
@@ -64,7 +75,7 @@ class OnnxExporter:
         options: BaseModel | None = None,
         expose: Sequence[str] = (),
     ) -> Exported:
-        """Write ``<stem>.onnx`` (and ``<stem>.onnx.data`` with external data) into ``directory``.
+        """Write ``<stem>.onnx`` (and ``<stem>.onnx.data`` with external data) or ``<stem>.ort`` into ``directory``.
 
         Args:
             program: what to export.
@@ -75,21 +86,26 @@ class OnnxExporter:
             expose: names of graph nodes whose values become extra outputs.
 
         Raises:
-            MissingExtra: onnx or onnxscript is not installed.
+            MissingExtra: onnx or onnxscript is not installed; or onnxruntime, to quantise.
             ExportFailed: the toolchain cannot lower the program, or the options do not fit it.
+            TargetRefuses: the program's precision is none of the target's.
         """
         _need("onnx", "onnxscript")
         from edgetok_exporters.onnx.export import export
 
         chosen = options if isinstance(options, Options) else Options.model_validate(dict(options or target.options))
+        if program.precision is not None or chosen.format == "ort":
+            _need("onnxruntime")
         return export(program, target, directory, stem=stem, options=chosen, expose=expose)
 
     def load(self, entry: Path, *, threads: int | None = None) -> Runner:
-        """Open a file in onnxruntime on the CPU, with ``threads`` threads inside an operator (None: all cores).
+        """Open a file in onnxruntime with ``threads`` threads inside an operator (None: all cores).
+
+        It runs on the CPU; one made for Qualcomm's HTP runs there, on x86 in its emulator.
 
         Raises:
-            MissingExtra: onnxruntime is not installed.
-            RuntimeFailed: onnxruntime refuses the file.
+            MissingExtra: onnxruntime is not installed, or onnxruntime-qnn for such a file.
+            RuntimeFailed: the file is no ONNX file, or onnxruntime refuses it.
         """
         _need("onnxruntime")
         from edgetok_exporters.onnx.runner import OnnxRunner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,18 +10,23 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from edgetok.errors import ExportFailed
+from edgetok.errors import ExportFailed, TargetRefuses
 from edgetok.exporter import Exported
 from edgetok.graph.outputs import with_outputs
 from edgetok.target import Target
 from edgetok_exporters.onnx import Options
 from edgetok_exporters.onnx.convert import convert
+from edgetok_exporters.onnx.delegation import measure
 from edgetok_exporters.onnx.finish import finish
-from edgetok_exporters.onnx.functions import lower_primitives
+from edgetok_exporters.onnx.functions import DOMAIN, lower_primitives
+from edgetok_exporters.onnx.header import HTP, metadata_for
 from edgetok_exporters.onnx.precision import to_fp16
 from edgetok_exporters.onnx.prepare import with_batch
+from edgetok_exporters.onnx.quantise import check, quantise
 from edgetok_exporters.onnx.save import save
 from edgetok_exporters.onnx.tidy import tidy
+
+FP16_COUNTS_TO = 2048
 
 if TYPE_CHECKING:
     from edgetok.graph.program import Program
@@ -37,9 +43,57 @@ def export(
 ) -> Exported:
     """Write a program as ONNX; see :meth:`edgetok_exporters.onnx.OnnxExporter.export`."""
     started = time.perf_counter()
+    check_device(target, options)
     model, exposed = to_model(program, target, options, expose)
-    files = save(model, directory, stem, options.external_data)
-    return Exported(files[0], tuple(files), time.perf_counter() - started, exposed)
+    model.metadata_props.update(metadata_for(target.delegate, options.soc))
+    if options.format == "ort":
+        files = _save_ort(model, directory, stem)
+    else:
+        files = save(model, directory, stem, options.external_data)
+    placed = None
+    if target.delegate == HTP:
+        placed = measure(files[0], options.soc, context=options.context)
+        files = files[:1] if options.context else files
+    return Exported(files[0], tuple(files), time.perf_counter() - started, exposed, placed)
+
+
+def check_device(target: Target, options: Options) -> None:
+    """Refuse options that do not fit the target's delegate.
+
+    Raises:
+        ExportFailed: they do not.
+    """
+    why = ""
+    if target.delegate == HTP and options.batch == "dynamic":
+        why = "its graphs have static shapes: set exporter.batch to a number"
+    elif target.delegate == HTP and options.format == "ort":
+        why = "onnxruntime compiles only .onnx files for it: set exporter.format to onnx"
+    elif options.context and target.delegate != HTP:
+        why = "a context binary is for Qualcomm's HTP: choose the target onnx-qnn"
+    if why:
+        raise ExportFailed(f"target {target.name!r} does not run such a file", why=why)
+
+
+def _check_ids(model: ir.Model, target: Target) -> None:
+    """Ids are numbers there, computed in fp16, which counts to 2048."""
+    for node in model.graph:
+        tokens = max((n for v in node.inputs if v and v.shape for n in v.shape[1:2] if isinstance(n, int)), default=0)
+        if node.domain == DOMAIN and tokens > FP16_COUNTS_TO:
+            raise TargetRefuses(
+                f"target {target.name!r} cannot reduce {tokens} tokens",
+                why=f"it computes in fp16, which counts to {FP16_COUNTS_TO}",
+                hint="reduce later in the model, or choose another target",
+            )
+
+
+def _save_ort(model: ir.Model, directory: Path, stem: str) -> list[Path]:
+    from edgetok_exporters.onnx.ort_format import to_ort
+
+    with tempfile.TemporaryDirectory(prefix="edgetok-ort-") as folder:
+        graph = save(model, Path(folder), stem, "auto")[0]
+        entry = directory / f"{stem}.ort"
+        to_ort(graph, entry)
+    return [entry]
 
 
 def to_model(
@@ -49,6 +103,7 @@ def to_model(
 
     Raises:
         ExportFailed: the toolchain cannot lower the program, or the options do not fit it.
+        TargetRefuses: the program's precision is none of the target's.
     """
     if options.dtype not in target.dtypes:
         raise ExportFailed(
@@ -56,6 +111,8 @@ def to_model(
             why=f"its dtypes are {', '.join(target.dtypes)}",
             hint="choose one of these, or another target",
         )
+    if program.precision is not None:
+        check(program.precision, target, options.dtype)
     exported, counts = program.exported, dict[str, int]()
     if expose:
         exported, counts = with_outputs(exported, expose)
@@ -67,6 +124,10 @@ def to_model(
     tidy(model.graph)
     if options.dtype == "fp16":
         to_fp16(model, io=options.io)
+    if target.delegate == HTP:
+        _check_ids(model, target)
     lower_primitives(model, target.realisations, keep=options.functions == "keep")
     tidy(model.graph)
+    if program.precision is not None:
+        model = quantise(model, program.precision, target, keep=options.after_gelu == "float")
     return model, exposed

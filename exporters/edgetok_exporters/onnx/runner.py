@@ -1,4 +1,4 @@
-"""Running an ONNX file here, in onnxruntime on the CPU."""
+"""Running an ONNX file here, in onnxruntime."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from edgetok.errors import RuntimeFailed
+from edgetok.errors import EdgetokError, RuntimeFailed
+from edgetok_exporters.onnx.device import open_session
+from edgetok_exporters.onnx.header import read_metadata
 
 _ERRORS_ONLY = 4
 
@@ -17,7 +19,7 @@ class OnnxRunner:
     """An ONNX file loaded by onnxruntime. Calling it maps named arrays to named arrays.
 
     Args:
-        entry: the ``.onnx`` file; external data is found beside it.
+        entry: the ``.onnx`` or ``.ort`` file; external data is found beside it.
         threads: threads inside an operator, None for all cores. Operators run one after the other.
 
     Attributes:
@@ -25,7 +27,8 @@ class OnnxRunner:
         output_names: in the program's order, then exposed values.
 
     Raises:
-        RuntimeFailed: onnxruntime refuses the file.
+        MissingExtra: the file is for a device whose package is not installed.
+        RuntimeFailed: the file is no ONNX file, or onnxruntime refuses it.
     """
 
     def __init__(self, entry: Path, *, threads: int | None = None) -> None:
@@ -33,8 +36,11 @@ class OnnxRunner:
         options.intra_op_num_threads = threads or 0
         options.inter_op_num_threads = 1
         options.log_severity_level = _ERRORS_ONLY
+        metadata = read_metadata(entry)
         try:
-            self.session = ort.InferenceSession(str(entry), options, providers=["CPUExecutionProvider"])
+            self.session = open_session(entry, options, metadata)
+        except EdgetokError:
+            raise
         except Exception as error:
             raise _failure(f"onnxruntime cannot load {entry.name}", error) from error
         self.entry = entry

@@ -21,7 +21,7 @@ def save(model: ir.Model, directory: Path, stem: str, external: Literal["auto", 
     """
     if Path(stem).name != stem or stem in ("", ".", ".."):
         raise ExportFailed(f"{stem!r} is not a file name", why="it would leave the output directory", hint="")
-    weights = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+    weights = size_of_weights(model)
     apart = external == "always" or (external == "auto" and weights > INLINE_LIMIT)
     if external == "never" and weights > INLINE_LIMIT:
         raise ExportFailed(
@@ -33,3 +33,8 @@ def save(model: ir.Model, directory: Path, stem: str, external: Literal["auto", 
     threshold = 0 if external == "always" else 256
     ir.save(model, entry, external_data=data.name if apart else None, size_threshold_bytes=threshold)
     return [entry, data] if apart else [entry]
+
+
+def size_of_weights(model: ir.Model) -> int:
+    """Bytes of all initializers."""
+    return sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgetok_exporters.onnx.body import FLOAT16
-
 INT8_MAX = 127
 
 
@@ -62,4 +60,4 @@ def _read_through(graph: ir.Graph, weight: ir.Value, node: ir.Node) -> None:
     for user, index in readers:
         user.replace_input_with(index, made)
     graph.insert_before(first, node)
-    del graph.initializers[weight.name]
+    del graph.initializers[str(weight.name)]

@@ -75,7 +75,9 @@ def _is_linear(node: ir.Node) -> bool:
 def _linear(graph: ir.Graph, node: ir.Node, weight: ir.Value) -> ir.Node:
     """``Gemm(x, W, b)`` as ``Add(MatMul(x, W^T), b)``."""
     body = Body()
-    product = body("MatMul", node.inputs[0], _transposed(graph, weight) if node.attributes.get_int("transB", 0) else weight)
+    product = body(
+        "MatMul", node.inputs[0], _transposed(graph, weight) if node.attributes.get_int("transB", 0) else weight
+    )
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     made = product if bias is None else body("Add", product, bias)
     old = node.outputs[0]

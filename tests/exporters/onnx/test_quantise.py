@@ -30,7 +30,6 @@ LEAST_DB = {
     "int4-dynamic": 12,
 }
 """Signal over noise of a random network: 6 dB per bit, less what ranges waste; int4 has 7 steps to the largest."""
-GONE = {"int8-dynamic": "MatMulInteger", "int4-weights": "MatMulNBits", "int4-dynamic": "MatMulNBits"}
 
 
 class Block(nn.Module):
@@ -112,7 +111,7 @@ def test_weights_are_stored_in_fewer_bits(quantised, program, scheme):
     named = formats(program, scheme.split("-")[0], 32, ())
     dense = sum(program.exported.state_dict[name].nbytes for name in named)
     arrays = [onnx.numpy_helper.to_array(i) for i in model.graph.initializer]
-    small = [a for a in arrays if a.dtype in (np.int8, np.uint8, np.float16) and a.size > 64]
+    small = [a for a in arrays if a.dtype in (np.int8, np.uint8, np.float16) and a.ndim > 1]
     factor = {"fp16": 2, "int8": 4, "int4": 8}[scheme.split("-")[0]]
     assert sum(a.nbytes for a in small) == dense / factor
     assert not [a for a in arrays if a.dtype == np.float32 and a.size >= 64 * 64 and scheme.startswith("int8")]
@@ -201,16 +200,15 @@ def test_weights_beyond_one_message_go_through_files_too(quantised, pixels, monk
     np.testing.assert_array_equal(apart.runner({"pixels": pixels.numpy()})["out0"], once)
 
 
-def test_functions_may_be_kept(quantised, program, pixels):
+def test_functions_may_be_kept(quantised, pixels):
+    inline = quantised("int8-dynamic").runner({"pixels": pixels.numpy()})["out0"]
     made = quantised("int8-dynamic", functions="keep")
     assert "bipartite_match" in counted(made.model)
-    assert (
-        decibels(made.runner({"pixels": pixels.numpy()})["out0"], reference(program, pixels)) > LEAST_DB["int8-dynamic"]
-    )
+    np.testing.assert_array_equal(made.runner({"pixels": pixels.numpy()})["out0"], inline)
 
 
 REFUSED = {
-    "listed": ("int8-dynamic", {"head.weight": TensorFormat("int8")}, {}, ()),
+    "no quantised model": ("int8-dynamic", {"head.weight": TensorFormat("int8")}, {}, ()),
     "fp32": ("int8-dynamic", {"head.weight": TensorFormat("int8")}, {"dtype": "fp16"}, ("int8-dynamic",)),
     "power of 2": ("int4-weights", {"head.weight": TensorFormat("int4", "group", 48)}, {}, ("int4-weights",)),
     "one size": (
@@ -227,10 +225,10 @@ REFUSED = {
 def test_what_the_target_does_not_run_is_refused(program, here, tmp_path, case):
     scheme, weights, options, listed = REFUSED[case]
     target = here().model_copy(update={"precisions": listed})
-    with pytest.raises(TargetRefuses, match=scheme.split("-")[0] if case == "listed" else "") as caught:
-        declared = replace(program, precision=Precision(scheme, weights))
+    declared = replace(program, precision=Precision(scheme, weights))
+    with pytest.raises(TargetRefuses) as caught:
         OnnxExporter().export(declared, target, tmp_path, options=Options(**options))
-    assert case == "listed" or case in caught.value.why
+    assert case in caught.value.why
     assert not list(tmp_path.iterdir())
 
 

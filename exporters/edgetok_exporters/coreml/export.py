@@ -1,0 +1,118 @@
+"""The way of a program to a package: lowered, prepared, converted, compressed, written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from edgetok.errors import ExportFailed, TargetRefuses
+from edgetok.exporter import Exported
+from edgetok.lowering import lower
+from edgetok_exporters.coreml import compress, images
+from edgetok_exporters.coreml.combine import combine
+from edgetok_exporters.coreml.convert import convert, toolchain
+from edgetok_exporters.coreml.placement import placement
+from edgetok_exporters.coreml.prepare import prepare
+from edgetok_exporters.coreml.save import package_path, save
+
+if TYPE_CHECKING:
+    from edgetok.exporter import Delegation
+    from edgetok.graph.program import Program
+    from edgetok.target import Target
+    from edgetok_exporters.coreml import Options
+
+METADATA = "edgetok.program"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model in memory, the outputs of exposed nodes, and where its operations will run."""
+
+    model: Any
+    exposed: dict[str, tuple[str, ...]]
+    delegation: Delegation | None
+
+
+def export(
+    program: Program,
+    target: Target,
+    directory: Path,
+    *,
+    stem: str,
+    options: Options,
+    expose: Sequence[str] = (),
+) -> Exported:
+    """Write a program as a package; see :meth:`edgetok_exporters.coreml.CoreMLExporter.export`."""
+    started = time.perf_counter()
+    _check(program, target, options)
+    path = package_path(directory, stem)
+    made = to_model(program, target, options, options.batch, expose)
+    several = options.batches and not options.enumerated
+    files = _save_batches(program, target, options, made, path) if several else save(made.model, path)
+    return Exported(path, files, time.perf_counter() - started, made.exposed, made.delegation)
+
+
+def to_model(program: Program, target: Target, options: Options, batch: int, expose: Sequence[str] = ()) -> Made:
+    """The finished model for one batch size.
+
+    Raises:
+        ExportFailed: the toolchain cannot lower or convert the program.
+    """
+    toolchain()
+    dtype = torch.float16 if options.dtype == "fp16" else None
+    lowered = lower(program, target, batch=None if options.enumerated else batch, expose=expose, dtype=dtype)
+    exported = prepare(lowered.exported)
+    if options.image:
+        exported = images.on_pixels(exported, options)
+    exposed = {
+        node: tuple(f"exposed_{i}_{j}" for j in range(count)) for i, (node, count) in enumerate(lowered.exposed.items())
+    }
+    names = [*(spec.name for spec in program.outputs), *(name for group in exposed.values() for name in group)]
+    converted = convert(exported, program.inputs, names, options)
+    model = compress.compress(converted.model, exported, program.precision, options)
+    _describe(model, program, options)
+    return Made(model, exposed, placement(model.get_spec(), target, converted.makers))
+
+
+def _describe(model: Any, program: Program, options: Options) -> None:
+    model.user_defined_metadata[METADATA] = program.name
+    if options.image:
+        images.describe(model, options)
+
+
+def _check(program: Program, target: Target, options: Options) -> None:
+    if options.dtype not in target.dtypes:
+        raise TargetRefuses(
+            f"target {target.name!r} does not run {options.dtype}",
+            why=f"its dtypes are {', '.join(target.dtypes)}",
+            hint="choose one of these, or another target",
+        )
+    compress.check(program.precision, target, options)
+    images.check(program, options)
+    if options.batches and options.flexible == "functions" and options.minimum_deployment == "iOS17":
+        raise TargetRefuses(
+            "iOS 17 knows one function per package.",
+            why=f"batches {options.batches} would be functions",
+            hint="Set exporter.flexible=shapes, or minimum_deployment=iOS18.",
+        )
+    if len({options.batch, *options.batches}) != 1 + len(options.batches):
+        raise ExportFailed(
+            "A batch size is named twice.", why=f"batch {options.batch}, batches {options.batches}", hint=""
+        )
+
+
+def _save_batches(program: Program, target: Target, options: Options, made: Made, path: Path) -> tuple[Path, ...]:
+    """One function per batch size over shared weights; the default one is that of ``options.batch``."""
+    with TemporaryDirectory(prefix="edgetok-coreml-") as folder:
+        packages = {f"batch_{options.batch}": Path(folder, "0.mlpackage")}
+        save(made.model, packages[f"batch_{options.batch}"])
+        for batch in options.batches:
+            packages[f"batch_{batch}"] = Path(folder, f"{batch}.mlpackage")
+            save(to_model(program, target, options, batch).model, packages[f"batch_{batch}"])
+        return combine(packages, path)
