@@ -44,7 +44,8 @@ class CalibrationSettings(_Part):
     """What ranges of activations are found on, where a plugin quantises them statically."""
 
     data: str | None = Field(
-        None, description="as eval.data; null takes the first evaluation samples, which are then not evaluated"
+        None,
+        description="as eval.data, or a folder of pictures; null holds out the first evaluation samples",
     )
     seed: int = Field(0, description="seeds generated inputs, where there is no data at all")
 

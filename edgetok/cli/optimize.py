@@ -34,7 +34,11 @@ Eval = Annotated[
 ]
 Calibrate = Annotated[
     str | None,
-    typer.Option("--calibrate", metavar="DATA", help="Find ranges of activations on this data; given as for --eval."),
+    typer.Option(
+        "--calibrate",
+        metavar="DATA",
+        help="Find ranges of activations on this data: as --eval, or a folder of pictures.",
+    ),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Evaluate only the first samples.")]
 NoBench = Annotated[bool, typer.Option("--no-bench", help="Do not measure latency.")]

@@ -112,8 +112,9 @@ def load_dataset(
     classes: Sequence[str] = (),
     input_name: str = "pixel_values",
     limit: int | None = None,
+    labelled: bool = True,
 ) -> Dataset:
-    """Labelled data for :func:`edgetok.evaluate.evaluate`.
+    """Labelled data for :func:`edgetok.evaluate.evaluate`, or samples to calibrate on.
 
     Args:
         spec: ``imagefolder:PATH`` (one folder per class), a ``labels.tsv`` or a folder that has one (lines of file,
@@ -124,6 +125,7 @@ def load_dataset(
             sorted order.
         input_name: the model input that takes the pictures.
         limit: use only the first so many samples; of class folders as many of each class as fit.
+        labelled: whether labels matter; where they do not, a folder of pictures will do, and labels are 0.
 
     Raises:
         DatasetNotFound: nothing there, malformed, or it does not fit the classes.
@@ -135,6 +137,8 @@ def load_dataset(
     scheme, _, rest = spec.partition(":")
     if scheme == "imagefolder" and rest:
         files = _folder(Path(rest).expanduser(), classes, limit)
+    elif not labelled and (pictures := _pictures(Path(spec).expanduser())):
+        files = [(path, 0) for path in pictures[:limit]]
     elif Path(spec).expanduser().exists():
         files = _table(Path(spec).expanduser(), limit)
     elif rest and "/" not in spec:
@@ -191,6 +195,13 @@ def _class_indices(names: Sequence[str], classes: Sequence[str], root: Path) -> 
             hint="Name each folder by its class name or index, or give a labels.tsv.",
         )
     return {name: index for index, name in enumerate(names)}
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder without a table, by name."""
+    if not folder.is_dir() or (folder / "labels.tsv").exists():
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
 def _table(path: Path, limit: int | None) -> list[tuple[Path, int]]:

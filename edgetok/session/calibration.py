@@ -59,7 +59,7 @@ def _given(prepared: Prepared, recipe: Recipe) -> Fitted | None:
     if recipe.calibration.data is None:
         return None
     settings = recipe.eval.model_copy(update={"data": recipe.calibration.data, "limit": None})
-    return find_data(prepared, recipe.model_copy(update={"eval": settings}), None)
+    return find_data(prepared, recipe.model_copy(update={"eval": settings}), None, labelled=False)
 
 
 def _size(prepared: Prepared) -> int:

@@ -25,7 +25,7 @@ Pairs = Iterable[tuple[Any, int]] | Callable[[], Iterable[tuple[Any, int]]]
 Kind = Literal["real", "seeded"]
 
 
-def find_data(prepared: Prepared, recipe: Recipe, data: Pairs | None) -> Fitted | None:
+def find_data(prepared: Prepared, recipe: Recipe, data: Pairs | None, *, labelled: bool = True) -> Fitted | None:
     """The labelled data that the recipe or the caller names, found before any long work.
 
     Raises:
@@ -37,16 +37,17 @@ def find_data(prepared: Prepared, recipe: Recipe, data: Pairs | None) -> Fitted 
         return None
     from edgetok.evaluate import load_dataset
 
-    classes = _classes(prepared.program.outputs)
+    classes = _classes(prepared.program.outputs) if labelled else 0
     dataset = load_dataset(
         spec,
         recipe.eval.preprocessing or prepared.model.preprocessing,
         classes=prepared.model.labels,
         input_name=prepared.program.inputs[0].name,
         limit=recipe.eval.limit,
+        labelled=labelled,
     )
     odd = [label for label in getattr(dataset, "labels", ()) if label >= classes]
-    if odd:
+    if labelled and odd:
         raise DatasetNotFound(
             f"The labels of {dataset.name} do not fit the model.",
             why=f"class {max(odd)}; the model has {classes}, counted from 0",

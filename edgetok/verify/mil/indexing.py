@@ -29,7 +29,7 @@ def gather(operands: Operands) -> Tensor:
     if batch:
         return _batched(x, ids, axis, batch)
     taken = x.index_select(axis, ids.reshape(-1))
-    return taken.reshape(*x.shape[:axis], *ids.shape, *x.shape[axis + 1 :])
+    return taken.reshape([*x.shape[:axis], *ids.shape, *x.shape[axis + 1 :]])
 
 
 def _batched(x: Tensor, ids: Tensor, axis: int, batch: int) -> Tensor:
@@ -38,10 +38,10 @@ def _batched(x: Tensor, ids: Tensor, axis: int, batch: int) -> Tensor:
     flat, rows = x.reshape(-1, *x.shape[batch:]), ids.reshape(-1, *ids.shape[batch:])
     at = axis - batch
     taken = [
-        one.index_select(at, row.reshape(-1)).reshape(*one.shape[:at], *row.shape, *one.shape[at + 1 :])
+        one.index_select(at, row.reshape(-1)).reshape([*one.shape[:at], *row.shape, *one.shape[at + 1 :]])
         for one, row in zip(flat, rows, strict=True)
     ]
-    return torch.stack(taken).reshape(*lead, *taken[0].shape)
+    return torch.stack(taken).reshape([*lead, *taken[0].shape])
 
 
 @op("gather_along_axis")

@@ -58,7 +58,6 @@ class MilRunner:
         self.input_names = tuple(slot.name for slot in self.function.inputs)
         self.output_names = self.function.outputs
         self._pixels = _pixels(package)
-        self._shapes = _enumerated(package, self.function.name)
         self._dtypes = {slot.name: slot.format for op in self.function.operations for slot in op.outputs}
         self._drops = _last_uses(self._steps, self.function)
 
@@ -94,11 +93,10 @@ class MilRunner:
         return array if kind is None else array.astype(kind.array)
 
     def _input(self, slot: Slot, array: np.ndarray) -> Tensor:
-        allowed = self._shapes.get(slot.name, (slot.shape,))
-        if tuple(array.shape) not in allowed:
+        if tuple(array.shape) != slot.shape:
             raise RuntimeFailed(
                 f"{self.entry.name} was given {slot.name} of another shape",
-                why=f"it takes {' or '.join(map(str, allowed))}; given: {tuple(array.shape)}",
+                why=f"it takes {slot.shape}; given: {tuple(array.shape)}",
                 hint="the file has static shapes: pass arrays of exactly these sizes",
             )
         value = torch.from_numpy(np.ascontiguousarray(array))
@@ -180,18 +178,6 @@ def _last_uses(steps: list[Operation], function: Function) -> list[list[str]]:
         drops.append(sorted(read - kept))
         kept |= read
     return drops[::-1]
-
-
-def _enumerated(package: Package, function: str) -> dict[str, tuple[tuple[int, ...], ...]]:
-    """The shapes of inputs that have several."""
-    description = package.spec.description
-    features = next((item for item in description.functions if item.name == function), description)
-    found = {}
-    for item in features.input:
-        shapes = tuple(tuple(s.shape) for s in item.type.multiArrayType.enumeratedShapes.shapes)
-        if shapes:
-            found[str(item.name)] = shapes
-    return found
 
 
 def _pixels(package: Package) -> dict[str, Any]:

@@ -44,8 +44,9 @@ def squeeze(operands: Operands) -> Tensor:
 
 @op("concat")
 def concat(operands: Operands) -> Tensor:
-    """Tensors one after the other along ``axis``, or interleaved."""
-    axis, values = operands.integer("axis"), operands.tensors("values")
+    """Tensors one after the other along ``axis``, or interleaved; a scalar is a vector of one."""
+    axis = operands.integer("axis")
+    values = [value if value.dim() else value.reshape(1) for value in operands.tensors("values")]
     if not operands.flag("interleave"):
         return torch.cat(values, axis)
     axis %= values[0].dim()

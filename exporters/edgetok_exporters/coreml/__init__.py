@@ -34,9 +34,7 @@ class Options(BaseModel):
             casts, which leave the Neural Engine.
         minimum_deployment: the oldest system that opens the package; int4 weights need iOS 18.
         batch: the one batch size of the package.
-        batches: further batch sizes of the same package.
-        flexible: how these are offered: each as a function ``batch_<n>`` of its own over the same weights, or as
-            enumerated shapes of one function, which computes sizes while it runs.
+        batches: further batch sizes, each a function ``batch_<n>`` of the same package over the same weights.
         image: the only input is a picture of 8-bit RGB pixels, normalised inside the package.
         image_rescale: pixels are multiplied by this first.
         image_mean: then this is subtracted, per channel,
@@ -51,7 +49,6 @@ class Options(BaseModel):
     minimum_deployment: Literal["iOS17", "iOS18"] = "iOS18"
     batch: Annotated[int, Field(ge=1)] = 1
     batches: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    flexible: Literal["functions", "shapes"] = "functions"
     image: bool = False
     image_rescale: Annotated[float, Field(gt=0)] = 1 / 255
     image_mean: Three = (0.5, 0.5, 0.5)
@@ -63,11 +60,6 @@ class Options(BaseModel):
         if min(self.image_std) <= 0:
             raise ValueError("image_std holds positive numbers")
         return self
-
-    @property
-    def enumerated(self) -> tuple[int, ...]:
-        """Batch sizes of one function with several; empty where it has one."""
-        return (self.batch, *self.batches) if self.batches and self.flexible == "shapes" else ()
 
 
 class CoreMLExporter:

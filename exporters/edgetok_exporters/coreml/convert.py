@@ -87,9 +87,7 @@ def _input(ct: Any, spec: TensorSpec, floats: type[np.floating[Any]], options: O
         )
     if options.image:
         return ct.ImageType(name=spec.name, shape=(1, 3, *spec.shape[2:]), color_layout=ct.colorlayout.RGB)
-    shapes = [tuple(n if axis == "batch" else axis for axis in spec.shape) for n in options.enumerated]
-    shape = ct.EnumeratedShapes(shapes=shapes, default=shapes[0]) if "batch" in spec.shape and shapes else None
-    return ct.TensorType(name=spec.name, shape=shape, dtype=floats if spec.dtype.startswith("float") else np.int32)
+    return ct.TensorType(name=spec.name, dtype=floats if spec.dtype.startswith("float") else np.int32)
 
 
 def _outputs(ct: Any, exported: ExportedProgram, names: Sequence[str], floats: type[np.floating[Any]]) -> list[Any]:

@@ -53,8 +53,7 @@ def export(
     _check(program, target, options)
     path = package_path(directory, stem)
     made = to_model(program, target, options, options.batch, expose)
-    several = options.batches and not options.enumerated
-    files = _save_batches(program, target, options, made, path) if several else save(made.model, path)
+    files = _save_batches(program, target, options, made, path) if options.batches else save(made.model, path)
     return Exported(path, files, time.perf_counter() - started, made.exposed, made.delegation)
 
 
@@ -66,7 +65,7 @@ def to_model(program: Program, target: Target, options: Options, batch: int, exp
     """
     toolchain()
     dtype = torch.float16 if options.dtype == "fp16" else None
-    lowered = lower(program, target, batch=None if options.enumerated else batch, expose=expose, dtype=dtype)
+    lowered = lower(program, target, batch=batch, expose=expose, dtype=dtype)
     exported = prepare(lowered.exported)
     if options.image:
         exported = images.on_pixels(exported, options)
@@ -95,11 +94,11 @@ def _check(program: Program, target: Target, options: Options) -> None:
         )
     compress.check(program.precision, target, options)
     images.check(program, options)
-    if options.batches and options.flexible == "functions" and options.minimum_deployment == "iOS17":
+    if options.batches and options.minimum_deployment == "iOS17":
         raise TargetRefuses(
             "iOS 17 knows one function per package.",
             why=f"batches {options.batches} would be functions",
-            hint="Set exporter.flexible=shapes, or minimum_deployment=iOS18.",
+            hint="Export one package per batch size, or set minimum_deployment=iOS18.",
         )
     if len({options.batch, *options.batches}) != 1 + len(options.batches):
         raise ExportFailed(

@@ -9,7 +9,7 @@ from edgetok.errors import RuntimeFailed
 INPUTS, OUTPUTS = "edgetok_inputs", "edgetok_outputs"
 """Constant methods of our files: JSON lists of names, in the order of ``forward``."""
 HEADER = 40
-"""Bytes up to and with the sizes: root offset, ``ETxx``, ``eh00``, header length, program size, segments' offset and size."""
+"""Bytes with the sizes: root offset, ``ETxx``, ``eh00``, its length, program size, segments' offset and size."""
 
 
 def check_container(entry: Path) -> None:

@@ -120,3 +120,14 @@ def test_what_gives_no_samples(spec: Any) -> None:
 def test_samples_that_do_not_stack() -> None:
     with pytest.raises(DatasetNotFound, match="stack"):
         next(load_dataset([({"x": [1]}, 0), ({"x": [1, 2]}, 0)], None).batches(2))
+
+
+def test_a_folder_of_pictures_is_enough_where_labels_do_not_matter(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for name in ("b.png", "a.png"):
+        image.new("RGB", (8, 8)).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    found = load_dataset(str(tmp_path), Preprocessing(), labelled=False)
+    assert [path.name for path in found.files] == ["a.png", "b.png"]
+    with pytest.raises(DatasetNotFound, match=r"labels\.tsv"):
+        load_dataset(str(tmp_path), Preprocessing())

@@ -16,7 +16,7 @@ Arguments = tuple[Tensor, int, int]
 
 @st.composite
 def arguments(draw: st.DrawFn) -> Arguments:
-    """``metric, r, protected``: entries of -1 and 1 in 4 dimensions, so that ties are everywhere and rounding nowhere."""
+    """``metric, r, protected``: entries -1 and 1 in 4 dimensions, so that ties are everywhere and rounding nowhere."""
     protected = draw(st.sampled_from([0, 1, 2, 5]))
     n = draw(st.integers(protected + 4, protected + 14))
     top = Layout.of(n, protected).evens - 1
@@ -56,8 +56,9 @@ def test_untouched_tokens_are_copied_bit_for_bit(n: int, protected: int):
     x = torch.randn((2, n, 7), generator=generator)
     keep, _, dst = ops.bipartite_match(x, None, 2, protected)
     picks, into, _ = match_matrices(x, 2, protected)
-    mean = matrix_mean(x, torch.full((2, n), 3.0), matrix_sum(torch.full((2, n, 1), 3.0), picks, into, protected)[..., 0],
-                       picks, into, protected)  # fmt: skip
+    sizes = torch.full((2, n), 3.0)
+    totals = matrix_sum(sizes.unsqueeze(2), picks, into, protected).squeeze(2)
+    mean = matrix_mean(x, sizes, totals, picks, into, protected)
     untouched = torch.ones(keep.shape, dtype=torch.bool).scatter(1, dst, False)
     assert torch.equal(mean[untouched], x.gather(1, keep.unsqueeze(2).expand(-1, -1, 7))[untouched])
 

@@ -89,16 +89,6 @@ def test_further_batches_are_functions_over_one_set_of_weights(merged, target, p
     assert size < 1.5 * {path.name: path.stat().st_size for path in alone.files}["weight.bin"]
 
 
-def test_further_batches_are_enumerated_shapes(merged, target, package, difference):
-    found = merged("transformer_encoder")
-    made = package(found, target(), dtype="fp32", batches=(2,), flexible="shapes")
-    assert difference(made.entry, found) < 1e-5
-    assert difference(made.entry, found, batch=2) < 1e-5
-    inputs = {name: np.concatenate([value.numpy()] * 2)[:3] for name, value in found.example.items()}
-    with pytest.raises(RuntimeFailed, match="another shape"):
-        MilRunner(made.entry)(inputs)
-
-
 def test_ios_17_has_no_functions(small, target, package):
     with pytest.raises(TargetRefuses, match="one function"):
         package(small, target("coreml-ios17"), batches=(2,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,7 @@ def made(make: Callable[..., Made], decision: str) -> Made:
 def quantised(make: Callable[..., Made], program: Program) -> Callable[[Scheme], Made]:
     from edgetok_plugins.quantize.weights import formats
 
+    @cache
     def export(scheme: Scheme) -> Made:
         weights = formats(program, "int4" if scheme.startswith("int4") else "int8", 32, ())
         calibration = [{"pixels": program.example["pixels"].numpy()}] if scheme.endswith("static") else []

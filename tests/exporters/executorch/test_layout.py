@@ -40,7 +40,7 @@ CASES: dict[str, Any] = {
     "amax keepdim": lambda x, y: x.amax(-1, keepdim=True),
     "amax over another axis": lambda x, y: x.amax(1),
     "whole numbers": lambda x, y: (1 - x) * 3 + 2 - x / 2,
-    "reshapes": lambda x, y: x.reshape(6, 20).reshape(2, 60).reshape(2, 3, 4, 5) * 2,
+    "reshapes": lambda x, y: (x * y[..., :1].mT).reshape(6, 20).reshape(2, 60).reshape(2, 3, 4, 5) * 2,
 }
 
 
@@ -76,4 +76,4 @@ def test_whole_numbers_are_floats_and_reshapes_are_one():
     scalars = [arg for node in program.graph.nodes for arg in node.args if isinstance(arg, int | float)]
     assert scalars
     assert all(type(arg) is float for arg in scalars)
-    assert operations(prepared(CASES["reshapes"], X, Y)) == ["mul"]
+    assert "reshape" not in operations(prepared(CASES["reshapes"], X, Y))

@@ -109,6 +109,11 @@ def test_an_index_outside_is_refused(kind):
         apply(kind, Operands(kind, given))
 
 
+def test_a_single_index_drops_the_axis():
+    given = {"x": torch.arange(4), "indices": torch.tensor(2), "axis": torch.tensor(0)}
+    assert apply("gather", Operands("gather", given)).tolist() == 2
+
+
 def test_negative_indices_count_from_the_end():
     given = {"x": torch.arange(4), "indices": torch.tensor([-1]), "axis": torch.tensor(0)}
     assert apply("gather", Operands("gather", given)).tolist() == [3]

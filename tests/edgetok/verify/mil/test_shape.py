@@ -46,6 +46,12 @@ CASES = [
         lambda t: torch.cat([t["x"], t["y"]], 1),
     ),
     case(
+        "concat-scalars",
+        "concat",
+        lambda mb, v: mb.concat(values=(mb.gather(x=mb.shape(x=v["x"]), indices=2, axis=0), 7), axis=0),
+        lambda t: torch.tensor([4, 7]),
+    ),
+    case(
         "interleave",
         "concat",
         lambda mb, v: mb.concat(values=(v["x"], v["y"]), axis=1, interleave=True),
