@@ -78,6 +78,8 @@ class Target(BaseModel):
     memory_budget_mb: int | None = None
     """What one model may take there, where that is known."""
     dtypes: tuple[Dtype, ...] = ("fp32",)
+    computes: Dtype = "fp32"
+    """What floating-point operations are computed in there, whatever the file says."""
     precisions: tuple[Scheme, ...] = ()
     """Schemes of quantisation that run there, best first."""
     static_shapes: bool = False

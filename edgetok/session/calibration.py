@@ -21,10 +21,14 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class Calibration:
-    """Batches to calibrate on, and where they are from, for people; both empty where nothing is calibrated."""
+    """Batches to calibrate on, and where they are from, for people; both empty where nothing is calibrated.
+
+    ``data`` is what they were read from, where they are real.
+    """
 
     batches: tuple[Arrays, ...] = ()
     how: str = ""
+    data: Fitted | None = None
 
 
 def find_calibration(prepared: Prepared, recipe: Recipe, dataset: Fitted | None) -> tuple[Calibration, Fitted | None]:
@@ -40,7 +44,7 @@ def find_calibration(prepared: Prepared, recipe: Recipe, dataset: Fitted | None)
     given = _given(prepared, recipe)
     if given is not None:
         n = min(wanted, len(given))
-        return Calibration(_batches(prepared, given.part(0, n)), f"on {n} samples of {given.name}"), dataset
+        return Calibration(_batches(prepared, given.part(0, n)), f"on {n} samples of {given.name}", given), dataset
     if dataset is None:
         made = seeded(prepared.program, -(-wanted // _size(prepared)) * _size(prepared), recipe.calibration.seed)
         how = "on generated inputs, for want of data: real ones (--calibrate) will do better"

@@ -41,7 +41,7 @@ def deliver(prepared: Prepared, recipe: Recipe, stage: Path, scratch: Path, cloc
     """
     dataset = find_data(prepared, recipe, data)
     calibration, dataset = find_calibration(prepared, recipe, dataset)
-    samples, kind = parity_samples(prepared, recipe, dataset)
+    samples, kind = parity_samples(prepared, recipe, dataset or calibration.data)
     variants = build_variants(prepared, stage, scratch, clock, calibration.batches)
     with clock.stage("verify"):
         captured = check_capture(prepared, variants.dense.program)

@@ -1,4 +1,4 @@
-"""The ExecuTorch exporter: programs to ``.pte`` files for XNNPACK, Core ML, Vulkan, Ethos-U or the portable kernels.
+"""The ExecuTorch exporter: programs to ``.pte`` files for XNNPACK, Core ML, Vulkan or the portable kernels.
 
 A program is lowered to plain ATen with one batch size, quantised where it declares formats, and given to the
 partitioner of the target's delegate. What was made is loaded and run in a process of its own before it is delivered.
@@ -29,21 +29,19 @@ class Options(BaseModel):
     Attributes:
         batch: the one batch size the file accepts.
         bundled: also write ``<stem>.bpte``, the same program with a test input and its expected outputs inside.
-        accelerator: for Ethos-U, which one the file is compiled for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch: Annotated[int, Field(ge=1)] = 1
     bundled: bool = False
-    accelerator: str = "ethos-u85-256"
 
 
 class ExecutorchExporter:
     """Programs to ExecuTorch; see :class:`Options`."""
 
     name: ClassVar[str] = "executorch"
-    summary: ClassVar[str] = "ExecuTorch programs for phones and microcontrollers"
+    summary: ClassVar[str] = "ExecuTorch programs for phones and other devices"
     suffix: ClassVar[str] = ".pte"
     Options: ClassVar[type[BaseModel]] = Options
 
@@ -91,9 +89,9 @@ class ExecutorchExporter:
             RuntimeFailed: the file is none, or is damaged, or needs what the runtime here does not have.
         """
         _need()
-        from edgetok_exporters.executorch.load import load
+        from edgetok_exporters.executorch.runner import ExecutorchRunner
 
-        return load(entry, threads=threads)
+        return ExecutorchRunner(entry, threads=threads)
 
 
 def _need() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from edgetok.errors import RuntimeFailed
 
-INPUTS, OUTPUTS = "edgetok_inputs", "edgetok_outputs"
-"""Constant methods of our files: JSON lists of names, in the order of ``forward``."""
+INPUTS, OUTPUTS, DELEGATE = "edgetok_inputs", "edgetok_outputs", "edgetok_delegate"
+"""Constant methods of our files, in JSON: names in the order of ``forward``, and the delegate's name in a list."""
 HEADER = 40
 """Bytes with the sizes: root offset, ``ETxx``, ``eh00``, its length, program size, segments' offset and size."""
 

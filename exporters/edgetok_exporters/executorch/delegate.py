@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgetok.errors import ExportFailed
-from edgetok_exporters.executorch.layout import TABLE, XNNPACK
+from edgetok_exporters.executorch.layout import TABLE, VULKAN, XNNPACK
 
 if TYPE_CHECKING:
     from torch._ops import OpOverload
 
     from edgetok.target import Target
-    from edgetok_exporters.executorch import Options
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Delegate:
     quantiser: Callable[[bool, frozenset[str]], Any] | None = None
 
 
-def delegate_of(target: Target, options: Options) -> Delegate:
+def delegate_of(target: Target) -> Delegate:
     """The delegate a target names.
 
     Raises:
@@ -42,8 +41,8 @@ def delegate_of(target: Target, options: Options) -> Delegate:
     known: dict[str, Delegate] = {
         "": Delegate(list, TABLE, runs_here=True),
         "xnnpack": Delegate(_xnnpack, XNNPACK, runs_here=True, quantiser=_xnnpack_quantiser),
-        "coreml": Delegate(_coreml),
-        "vulkan": Delegate(_vulkan),
+        "coreml": Delegate(_coreml, TABLE),
+        "vulkan": Delegate(_vulkan, VULKAN),
     }
     if target.delegate not in known:
         raise ExportFailed(
@@ -72,9 +71,14 @@ def _xnnpack_quantiser(dynamic: bool, nodes: frozenset[str]) -> Any:
 
 
 def _coreml() -> list[Any]:
+    import coremltools
+    from executorch.backends.apple.coreml.compiler import CoreMLBackend
     from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 
-    return [CoreMLPartitioner()]
+    specs = CoreMLBackend.generate_compile_specs(
+        compute_precision=coremltools.precision.FLOAT32, minimum_deployment_target=coremltools.target.iOS17
+    )
+    return [CoreMLPartitioner(compile_specs=specs)]
 
 
 def _vulkan() -> list[Any]:

@@ -18,7 +18,7 @@ from edgetok.lowering import Lowered, lower
 from edgetok.target import Target
 from edgetok_exporters.executorch import Options
 from edgetok_exporters.executorch.bundle import example_case, write_bundled
-from edgetok_exporters.executorch.container import INPUTS, OUTPUTS
+from edgetok_exporters.executorch.container import DELEGATE, INPUTS, OUTPUTS
 from edgetok_exporters.executorch.delegate import Delegate, delegate_of
 from edgetok_exporters.executorch.measure import delegation
 from edgetok_exporters.executorch.quantise import quantised
@@ -38,13 +38,13 @@ def export(
     started = time.perf_counter()
     if Path(stem).name != stem or stem in ("", ".", ".."):
         raise ExportFailed(f"{stem!r} is not a file name", why="it would leave the output directory", hint="")
-    delegate = delegate_of(target, options)
+    delegate = delegate_of(target)
     lowered = lower(program, target, batch=options.batch, expose=expose, decompose=delegate.table)
     lowered = replace(lowered, exported=tidy(lowered.exported))
     lowered = quantised(lowered, program, target, delegate)
     exposed = output_names(lowered)
     outputs = [spec.name for spec in program.outputs] + [name for group in exposed.values() for name in group]
-    names = {INPUTS: list(lowered.example), OUTPUTS: outputs}
+    names = {INPUTS: list(lowered.example), OUTPUTS: outputs, DELEGATE: [target.delegate]}
     case = example_case(lowered) if options.bundled else None
     edge = to_edge(program, lowered, target, delegate, names)
     found = delegation(edge, target.delegate)

@@ -116,3 +116,8 @@ XNNPACK: dict[OpOverload, Callable[..., Any]] = {
     aten.amax.default: amax,
 }
 """The same for XNNPACK, which has no layer norm, sum or maximum: left to portable kernels each would cut the graph."""
+
+VULKAN: dict[OpOverload, Callable[..., Any]] = {
+    op: function for op, function in XNNPACK.items() if op != aten.layer_norm.default
+}
+"""The same for Vulkan, which has layer norm."""

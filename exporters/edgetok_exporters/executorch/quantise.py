@@ -56,7 +56,7 @@ def quantised(lowered: Lowered, program: Program, target: Target, delegate: Dele
 
 
 def _by_pt2e(module: Any, example: Mapping[str, Tensor], precision: Precision, delegate: Delegate) -> Any:
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e  # type: ignore[import-untyped]
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     assert delegate.quantiser is not None
     chosen = _chosen(module, precision)
@@ -110,11 +110,11 @@ def _filled(tensor: Tensor, count: int) -> Tensor:
 
 def _as_int4(module: Any, precision: Precision) -> None:
     """Linear layers with int4 weights in groups and int8 activations per token, in place, by torchao."""
-    from torchao.quantization import (  # type: ignore[import-untyped]
+    from torchao.quantization import (
         Int8DynamicActivationIntxWeightConfig,
         quantize_,
     )
-    from torchao.quantization.granularity import PerGroup  # type: ignore[import-untyped]
+    from torchao.quantization.granularity import PerGroup
 
     _check_groups(precision)
     for index, node in enumerate(_layers(module, precision, LINEAR)):

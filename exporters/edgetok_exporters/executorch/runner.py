@@ -14,13 +14,17 @@ from executorch.runtime import Runtime
 
 from edgetok.errors import RuntimeFailed
 from edgetok.exporter import check_names
-from edgetok_exporters.executorch.container import INPUTS, OUTPUTS, check_container
+from edgetok_exporters.executorch.container import DELEGATE, INPUTS, OUTPUTS, check_container
 
 _DTYPES = {
     0: torch.uint8, 1: torch.int8, 2: torch.int16, 3: torch.int32, 4: torch.int64, 5: torch.float16, 6: torch.float32,
     7: torch.float64, 11: torch.bool, 15: torch.bfloat16,
 }  # fmt: skip
 """ExecuTorch's numbers of element types."""
+
+
+HERE = frozenset({"", "xnnpack"})
+"""Delegates that the runtime of this machine has; '' for its portable kernels."""
 
 
 class ExecutorchRunner:
@@ -46,6 +50,7 @@ class ExecutorchRunner:
         try:
             self._program = Runtime.get().load_program(entry)
             self.input_names, self.output_names = (self._names(method) for method in (INPUTS, OUTPUTS))
+            self._check_delegate(*self._names(DELEGATE))
             self._method: Any = self._program.load_method("forward")
         except (RuntimeError, KeyError, ValueError) as error:
             raise _failure(f"ExecuTorch cannot load {entry.name}.", error) from error
@@ -57,6 +62,14 @@ class ExecutorchRunner:
             raise ValueError(f"it has no {method}: edgetok did not make it")
         loaded: Any = self._program.load_method(method)
         return tuple(json.loads(loaded.execute([])[0]))
+
+    def _check_delegate(self, delegate: str) -> None:
+        if delegate not in HERE:
+            raise RuntimeFailed(
+                f"{self.entry.name} cannot run on this machine.",
+                why=f"it is for the delegate {delegate}, which ExecuTorch's runtime for Python does not have",
+                hint="Run it on the device, or export for executorch-xnnpack to run it here.",
+            )
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run once.

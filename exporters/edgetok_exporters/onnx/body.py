@@ -16,10 +16,12 @@ LAST = 2**62
 class Body:
     """Records standard operators: ``body("Add", x, y)`` is a new value, ``body.many("TopK", 2, x, k)`` are two.
 
-    Arrays and numbers among the inputs become constants; an array keeps its dtype, an int is int64.
+    Arrays and numbers among the inputs become constants; an array keeps its dtype, an int is int64. ``half`` says that
+    the runtime will compute in fp16, whatever the dtypes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, half: bool = False) -> None:
+        self.half = half
         self._tape = Tape()
         self._constants: dict[tuple[Any, ...], ir.Value] = {}
 

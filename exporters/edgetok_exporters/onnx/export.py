@@ -126,7 +126,8 @@ def to_model(
         to_fp16(model, io=options.io)
     if target.delegate == HTP:
         _check_ids(model, target)
-    lower_primitives(model, target.realisations, keep=options.functions == "keep")
+    half = target.computes == "fp16"
+    lower_primitives(model, target.realisations, keep=options.functions == "keep", half=half)
     tidy(model.graph)
     if program.precision is not None:
         model = quantise(model, program.precision, target, keep=options.after_gelu == "float")

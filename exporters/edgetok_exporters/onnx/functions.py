@@ -32,22 +32,23 @@ MOVES: Mapping[str, Mapping[str, Lowering]] = {
 }
 
 
-def lower_primitives(model: ir.Model, realisations: Realisations, *, keep: bool) -> None:
+def lower_primitives(model: ir.Model, realisations: Realisations, *, keep: bool, half: bool = False) -> None:
     """Give every ``edgetok::`` node of a model its meaning, in place.
 
     Args:
         model: with opaque nodes as ``edgetok_exporters.onnx.translate`` makes them.
         realisations: which implementation each primitive gets.
         keep: leave the nodes and add functions, instead of inlining.
+        half: the runtime computes in fp16, whatever the dtypes.
     """
     for node in list(model.graph):
         if node.domain != DOMAIN:
             continue
         realisation = realisation_of(node, realisations)
         if keep:
-            _attach(model, node, realisation)
+            _attach(model, node, realisation, half)
         else:
-            _inline(model.graph, node, realisation)
+            _inline(model.graph, node, realisation, half)
     if not keep:
         model.opset_imports.pop(DOMAIN, None)
 
@@ -66,15 +67,21 @@ def padded(node: ir.Node) -> list[ir.Value | None]:
     return [*node.inputs, *[None] * (ARITY[node.op_type] - len(node.inputs))]
 
 
-def build(op_type: str, realisation: str, operands: Sequence[ir.Value | None], attributes: Mapping[str, Any]) -> Any:
+def build(
+    op_type: str,
+    realisation: str,
+    operands: Sequence[ir.Value | None],
+    attributes: Mapping[str, Any],
+    half: bool = False,
+) -> Any:
     """A body for one call: ``(body, results)``."""
     lowering = {**DECISIONS, **MOVES}[op_type][realisation]
-    body = Body()
+    body = Body(half=half)
     return body, lowering(body, *operands, **attributes)
 
 
-def _inline(graph: ir.Graph, node: ir.Node, realisation: str) -> None:
-    body, results = build(node.op_type, realisation, padded(node), _attributes(node))
+def _inline(graph: ir.Graph, node: ir.Node, realisation: str, half: bool) -> None:
+    body, results = build(node.op_type, realisation, padded(node), _attributes(node), half)
     for i, inner in enumerate(body.nodes):
         inner.name = f"{node.name}.{i}"
         inner.metadata_props.update(node.metadata_props)
@@ -127,7 +134,7 @@ def _as_index(graph: ir.Graph, value: ir.Value) -> ir.Value:
     return output
 
 
-def _attach(model: ir.Model, node: ir.Node, realisation: str) -> None:
+def _attach(model: ir.Model, node: ir.Node, realisation: str, half: bool) -> None:
     formal = [_formal(i, value) for i, value in enumerate(padded(node))]
     node.overload = _overload(node, realisation)
     identifier = (DOMAIN, node.op_type, node.overload)
@@ -138,7 +145,7 @@ def _attach(model: ir.Model, node: ir.Node, realisation: str) -> None:
     if identifier in model.functions:
         return
     given = [value if real is not None else None for value, real in zip(formal, padded(node), strict=True)]
-    body, results = build(node.op_type, realisation, given, _attributes(node))
+    body, results = build(node.op_type, realisation, given, _attributes(node), half)
     _name(body, results)
     inner = ir.Graph(formal, list(results), nodes=body.nodes, opset_imports={"": model.opset_imports[""]})
     attributes = [ir.Attr(name, attribute.type, None) for name, attribute in node.attributes.items()]

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+import torch
 
-from edgetok.ops.layout import sides
+from edgetok.ops.layout import STEP_SCALE, sides
 from edgetok.ops.match import MIXED_PAIR, PADDING_PAIR
 from edgetok_exporters.onnx.body import Body, size
 from edgetok_exporters.onnx.match import in_fp32, order_of_reference, unmerged
 
-_SCALE = np.float32(2.0**100)
-_ZERO, _ONE, _TINY = np.float32(0), np.float32(1), np.float32(1e-30)
+_ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 def sort_free_match(
@@ -44,8 +44,7 @@ def sort_free_match(
 def similarity(body: Body, metric: ir.Value, sizes: ir.Value | None, protected: int) -> ir.Value:
     """Cosines of even tokens (rows) and odd tokens (columns) behind the prefix, with padding told apart."""
     x = in_fp32(body, metric)
-    square = body("ReduceSum", body("Mul", x, x), [2], keepdims=1)
-    a, b = split(body, body("Div", x, body("Sqrt", body("Max", square, _TINY))), size(metric, 1), protected)
+    a, b = split(body, unit(body, x), size(metric, 1), protected)
     cosine = body("MatMul", a, turn(body, b))
     if sizes is None:
         return cosine
@@ -57,6 +56,16 @@ def similarity(body: Body, metric: ir.Value, sizes: ir.Value | None, protected: 
     return body("Add", body("Mul", cosine, both), penalty)
 
 
+def unit(body: Body, x: ir.Value) -> ir.Value:
+    """Rows at length 1; for fp16 first at a largest entry of 1, so that no square overflows or vanishes."""
+    floor = np.float32(1e-30)
+    if body.half:
+        floor = np.float32(2.0**-14)
+        x = body("Div", x, body("Max", body("ReduceMax", body("Abs", x), [2], keepdims=1), floor))
+    square = body("ReduceSum", body("Mul", x, x), [2], keepdims=1)
+    return body("Div", x, body("Sqrt", body("Max", square, floor)))
+
+
 def split(body: Body, x: ir.Value, n: int, protected: int) -> tuple[ir.Value, ir.Value]:
     """Unprotected even rows and odd rows of ``[B, N, d]``, by strided slices."""
     evens, odds = sides(n, protected)
@@ -65,8 +74,9 @@ def split(body: Body, x: ir.Value, n: int, protected: int) -> tuple[ir.Value, ir
 
 def step(body: Body, t: ir.Value) -> ir.Value:
     """1 where ``t > 0``, else 0; scaled twice, so that the smallest difference reaches 1."""
-    sign = body("Clip", body("Mul", t, _SCALE), np.float32(-1), _ONE)
-    return body("Clip", body("Mul", sign, _SCALE), _ZERO, _ONE)
+    scale = np.float32(STEP_SCALE[torch.float16] if body.half else 2.0**100)
+    sign = body("Clip", body("Mul", t, scale), np.float32(-1), _ONE)
+    return body("Clip", body("Mul", sign, scale), _ZERO, _ONE)
 
 
 def flip(body: Body, flags: ir.Value) -> ir.Value:
