@@ -17,7 +17,9 @@ PARTS = {path.stem for path in (Path(__file__).parents[2] / "edgetok").iterdir()
 LAYERS = {
     **dict.fromkeys(("cli", "api", "testing"), 5),
     "session": 4,
-    **dict.fromkeys(("recipe", "options", "model", "ops", "plugin", "exporter", "target", "hookspecs", "tags"), 2),
+    **dict.fromkeys(
+        ("recipe", "options", "model", "ops", "plugin", "precision", "exporter", "target", "hookspecs", "tags"), 2
+    ),
     **dict.fromkeys(("errors", "progress", "api_version", "suggest"), 1),
 }
 MIDDLE = 3
