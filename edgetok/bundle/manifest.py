@@ -63,7 +63,7 @@ class ParitySummary(_Part):
     """Whether the file computes what the rewritten model does; the report has the whole of it."""
 
     passed: bool
-    max_abs: float = Field(description="largest absolute difference over all outputs")
+    max_abs: float | None = Field(description="largest absolute difference over all outputs; null if not executed")
     how: str
 
 

@@ -65,9 +65,11 @@ def _longest_run(text: str) -> int:
 def limits(report: Report) -> list[str]:
     """What the report does not show, in sentences."""
     lines = ["Figures hold for the device and runtime named beside them; on other devices they may reverse."]
-    if not report.parity.passed:
+    if not report.parity.executed:
+        lines.insert(0, "**Not proven: this file was not executed where it was made.**")
+    elif not report.parity.passed:
         lines.insert(0, "**Parity failed. This file does not compute what the model computes.**")
-    if report.parity.inputs == "seeded":
+    if report.parity.executed and report.parity.inputs == "seeded":
         lines.append("Parity was checked on seeded random inputs, not on real ones.")
     if report.accuracy.drop is None:
         lines.append("Accuracy was not evaluated: check it on your own data before use.")

@@ -91,6 +91,7 @@ class Parity(Section):
     decisions: Decisions | None = None
     task: TaskAgreement | None = None
     first_diverging_module: str | None = None
+    executed: bool = Field(True, description="False where the file could not be executed; then nothing is proven.")
 
 
 class Accuracy(Section):

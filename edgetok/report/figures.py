@@ -19,6 +19,7 @@ from edgetok.report.wording import (
 )
 
 if TYPE_CHECKING:
+    from edgetok.report.evidence import Parity
     from edgetok.report.schema import Report
 
 
@@ -84,4 +85,10 @@ def _cost(report: Report) -> list[Figure]:
 def _parity(report: Report) -> Figure:
     found = report.parity
     largest = f"{number(found.max_abs, 2)}" if found.max_abs is not None else "not finite"
-    return Figure("parity, largest difference", NONE, largest, "passed" if found.passed else "FAILED", found.how)
+    return Figure("parity, largest difference", NONE, largest, _passed(found), found.how)
+
+
+def _passed(found: Parity) -> str:
+    if not found.executed:
+        return "not proven"
+    return "passed" if found.passed else "FAILED"

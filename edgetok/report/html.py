@@ -107,6 +107,8 @@ def _accuracy_tile(report: Report) -> Tile:
 
 def _parity_tile(report: Report) -> Tile:
     found = report.parity
+    if not found.executed:
+        return "Parity", "not proven", "the file was not executed", "warn"
     words = "within" if found.passed else "off by"
     under = f"{words} {number(found.max_abs, 2)}" if found.max_abs is not None else ""
     return "Parity", "passed" if found.passed else "FAILED", under, "good" if found.passed else "fail"

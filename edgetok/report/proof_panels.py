@@ -42,6 +42,8 @@ def accuracy(report: Report) -> Markup:
 def parity(report: Report) -> Markup:
     """Whether the file computes what the rewritten model computes."""
     found = report.parity
+    if not found.executed:
+        return section("Parity", tag("p", _failed("Not proven."), " The file was not executed."), how(found))
     verdict = tag("strong", "Passed", class_="good-text") if found.passed else _failed("FAILED")
     where = tag("p", "First diverging module: ", tag("code", found.first_diverging_module), class_="fail-text")
     rows = [

@@ -144,6 +144,9 @@ def verdict(report: Report) -> Verdict:
     pace, setup = speed(primary), setting(primary)
     speed_line = (f"{pace}, {setup}." if setup else f"{pace}.") if pace else "Speed not measured."
     others = [_sentence(f"{setting(row)}: {speed(row)}") for row in primary.more if speed_level(row) == "warn"]
+    if not report.parity.executed:
+        unproven = "Not proven: the file was not executed. Check it on the device before you ship it."
+        return Verdict("warn", unproven, (speed_line, _sentence(accuracy(report))))
     if not report.parity.passed:
         module = report.parity.first_diverging_module
         where = (f"First diverging module: {module}.",) if module else ()

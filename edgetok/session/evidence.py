@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgetok.errors import DatasetNotFound, UnsupportedModel
 from edgetok.report.evidence import Accuracy
 from edgetok.session.inputs import Fitted, Samples, seeded
-from edgetok.session.interface import arithmetic_of, batched, delivered, fixed_batch
+from edgetok.session.interface import arithmetic_of, batched, delivered, fixed_batch, is_executable
 from edgetok.verify import Delivery, Parity, verify
 from edgetok.verify.checkbuild import Toolchain
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgetok.session.variants import Variants
 
 Pairs = Iterable[tuple[Any, int]] | Callable[[], Iterable[tuple[Any, int]]]
+_UNPROVEN = "Not executed: no runtime of this target is on this machine; the file was {proof} only."
 Kind = Literal["real", "seeded"]
 
 
@@ -88,6 +89,8 @@ def check_parity(
     Raises:
         ParityFailed, DecisionsDiffer: unless the recipe allows failure.
     """
+    if not is_executable(prepared.tools.target):
+        return Parity.unproven(_UNPROVEN.format(proof=prepared.tools.target.proof), arithmetic_of(prepared))
     tools, threads, like = prepared.tools, recipe.bench.threads, variants.like_dense
     return verify(
         Delivery(variants.optimised.program, variants.optimised.runner(threads)),
@@ -115,6 +118,8 @@ def measure_accuracy(
     """Task accuracy of both files on the same samples, with all threads; empty where there are no labelled samples."""
     if dataset is None:
         return Accuracy.not_evaluated()
+    if not is_executable(prepared.tools.target):
+        return Accuracy.not_evaluated(f"Not evaluated: here the file is {prepared.tools.target.proof}, not executed.")
     from edgetok.evaluate import evaluate
 
     dense, optimised = (v.runner(None) for v in (variants.dense, variants.optimised))

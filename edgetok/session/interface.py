@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from edgetok.graph import Program, TensorSpec
     from edgetok.session.prepare import Prepared
+    from edgetok.target import Target
     from edgetok.verify.tolerance import Arithmetic
 
 
@@ -26,6 +27,11 @@ def arithmetic_of(prepared: Prepared) -> Arithmetic:
     if chosen is None or chosen.scheme == "fp16":
         return "fp16" if chosen else dtype_of(prepared)
     return "int4" if chosen.scheme.startswith("int4") else "int8"
+
+
+def is_executable(target: Target) -> bool:
+    """Whether a target's files can be run or simulated on this machine."""
+    return target.proof in ("run", "simulated")
 
 
 def fixed_batch(prepared: Prepared) -> int | None:

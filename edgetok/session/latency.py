@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgetok.errors import BenchRefused, BundleNotFound
 from edgetok.report.cost import Latency, LatencyRow, LoadMs, Memory
 from edgetok.session.inputs import Samples
-from edgetok.session.interface import fixed_batch
+from edgetok.session.interface import fixed_batch, is_executable
 
 if TYPE_CHECKING:
     from edgetok.bench import Cold
@@ -42,7 +42,7 @@ def measure_cost(prepared: Prepared, recipe: Recipe, variants: Variants, samples
     if not recipe.bench.enabled:
         return _unmeasured(_OFF)
     target = prepared.tools.target
-    if is_simulated(variants.optimised.runner(recipe.bench.threads), target):
+    if not is_executable(target) or is_simulated(variants.optimised.runner(recipe.bench.threads), target):
         return _unmeasured(_SIMULATED.format(proof=target.proof))
     fixed = fixed_batch(prepared)
     sizes = (fixed,) if fixed else recipe.bench.batches

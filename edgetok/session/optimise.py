@@ -54,7 +54,7 @@ def optimize(
     tools = find_tools(recipe, plugins)
     if not dry_run:
         _check(recipe, force)
-        check_installed(tools)
+        check_installed(tools, recipe)
     with clock.interruptible():
         prepared = prepare(recipe, tools, model, clock, allow_network=allow_network)
         resolved = resolve(prepared)

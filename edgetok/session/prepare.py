@@ -9,11 +9,12 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from edgetok import requirements
-from edgetok.errors import BadCommand, BrokenWeights, DigestMismatch, UnsupportedModel
+from edgetok.errors import BadCommand, BrokenWeights, DigestMismatch, ParityFailed, UnsupportedModel
 from edgetok.options import build
 from edgetok.order import order
 from edgetok.plan import Plan, make_plan, steps_of
 from edgetok.registry import installed
+from edgetok.session.interface import is_executable
 from edgetok.session.precision import Chosen, choose
 
 if TYPE_CHECKING:
@@ -167,9 +168,21 @@ def add_label_rules() -> None:
 _added: list[bool] = []
 
 
-def check_installed(tools: Tools) -> None:
-    """Refuse a target whose packages are not here, before any work."""
-    requirements.require(tools.target)
+def check_installed(tools: Tools, recipe: Recipe) -> None:
+    """Refuse a target whose packages are not here, or whose files nothing here can execute, before any work.
+
+    Raises:
+        MissingExtra, TargetRefuses: it needs something that is not here.
+        ParityFailed: its files cannot be proven here, and the recipe does not allow that.
+    """
+    target = tools.target
+    requirements.require(target)
+    if not is_executable(target) and not recipe.parity.allow_failure:
+        raise ParityFailed(
+            f"Files for target {target.name!r} cannot be proven on this machine.",
+            why=f"nothing here executes them: they are {target.proof} only",
+            hint="Deliver them all the same with --allow-parity-failure; the report will say that nothing was proven.",
+        )
 
 
 def with_weights(prepared: Prepared) -> Prepared:

@@ -105,7 +105,9 @@ def _model(prepared: Prepared) -> ModelInfo:
 def _notes(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> tuple[str, ...]:
     """What a person should know before anything else."""
     notes, fixed = [*prepared.model.notes, *prepared.plan.notes], fixed_batch(prepared)
-    if not evidence.parity.passed:
+    if not evidence.parity.executed:
+        notes.insert(0, "NOT PROVEN: the file was not executed. Run its vectors on the device before you ship it.")
+    elif not evidence.parity.passed:
         notes.insert(0, "Parity FAILED. This file was delivered because the run allowed it (parity.allow_failure).")
     if fixed and recipe.bench.enabled and set(recipe.bench.batches) != {fixed}:
         notes.append(f"The file takes batches of {fixed} only, so latency is measured at that size.")

@@ -32,8 +32,10 @@ class DeliveryChecks(Stage):
     """Export and reload; a task loss within a bound that means something."""
 
     def test_exported_file_computes_the_same(self, exported: Case) -> None:
-        """Each target that runs on this machine exports the program, loads the file and agrees with torch."""
+        """The file, loaded again, agrees with torch: the first case on every target that runs here, others on one."""
         trial, targets = self.trial(exported), targets_here()
+        if exported is not self.rows()["exported"][0]:
+            targets = targets[:1]
         if not targets:
             pytest.skip("no target that is installed runs here")
         for target in targets:

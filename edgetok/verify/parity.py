@@ -87,8 +87,8 @@ class Parity(_Frozen):
     """The result of the gate."""
 
     passed: bool
-    max_abs: float
-    """The largest over the outputs, for the rewritten program."""
+    max_abs: float | None
+    """The largest over the outputs, for the rewritten program; None where the file was not executed."""
     how: str
     dtype: Arithmetic
     inputs: Literal["real", "seeded"]
@@ -100,3 +100,21 @@ class Parity(_Frozen):
     task: TaskAgreement | None
     """None where the program is no classifier."""
     first_diverging_module: str | None = None
+    executed: bool = True
+    """Whether the file was executed at all; if not, nothing is proven and ``passed`` is False."""
+
+    @classmethod
+    def unproven(cls, how: str, dtype: Arithmetic) -> Parity:
+        """The result where the file cannot be executed on this machine."""
+        return cls(
+            passed=False,
+            max_abs=None,
+            how=how,
+            dtype=dtype,
+            inputs="seeded",
+            n=0,
+            outputs=(),
+            decisions=None,
+            task=None,
+            executed=False,
+        )
