@@ -17,9 +17,12 @@ from edgetok.registry import installed
 from edgetok.requirements import has_device, missing
 from edgetok.testing.reductions import RandomDrop
 from edgetok.testing.stage import Stage
-from edgetok.testing.trial import difference
+from edgetok.testing.trial import difference, run
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from edgetok.exporter import Exporter
     from edgetok.target import Target
     from edgetok.testing.cases import Case, Task
     from edgetok.testing.trial import Trial
@@ -72,13 +75,23 @@ def targets_here() -> list[Target]:
 
 def _check_file(trial: Trial, target: Target) -> None:
     exporter = installed().exporter(target.exporter)
-    inputs = {name: np.asarray(tensor) for name, tensor in trial.subject.program.example.items()}
+    options = precise_options(exporter, target)
+    fixed = getattr(options, "batch", "dynamic")
+    inputs = dict(trial.subject.program.example)
+    if fixed != "dynamic":
+        inputs = {name: tensor[: int(fixed)] for name, tensor in inputs.items()}
     with tempfile.TemporaryDirectory(prefix="edgetok-kit-") as folder:
-        exported = exporter.export(trial.optimised, target, Path(folder))
-        found = exporter.load(exported.entry, threads=1)(inputs)
-    for spec, want in zip(trial.optimised.outputs, trial.outputs, strict=True):
+        exported = exporter.export(trial.optimised, target, Path(folder), options=options)
+        found = exporter.load(exported.entry, threads=1)({name: np.asarray(x) for name, x in inputs.items()})
+    for spec, want in zip(trial.optimised.outputs, run(trial.optimised, inputs), strict=True):
         worst = difference(torch.as_tensor(found[spec.name]), want)
         assert worst <= SAME, f"{target.name}: output {spec.name} differs by {worst:.2g} of its largest value"
+
+
+def precise_options(exporter: Exporter, target: Target) -> BaseModel:
+    """The target's own options for its exporter; in fp32 where it has that."""
+    precise = {"dtype": "fp32"} if "dtype" in exporter.Options.model_fields and "fp32" in target.dtypes else {}
+    return exporter.Options.model_validate({**target.options, **precise})
 
 
 def _task(case: Case) -> Task:
