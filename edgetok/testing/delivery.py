@@ -35,9 +35,9 @@ class DeliveryChecks(Stage):
     """Export and reload; a task loss within a bound that means something."""
 
     def test_exported_file_computes_the_same(self, exported: Case) -> None:
-        """The file, loaded again, agrees with torch: the first case on every target that runs here, others on one."""
+        """The file, loaded again, agrees with torch; where ``everywhere``, the first case by each exporter."""
         trial, targets = self.trial(exported), targets_here()
-        if exported is not self.rows()["exported"][0]:
+        if not self.everywhere or exported is not self.rows()["exported"][0]:
             targets = targets[:1]
         if not targets:
             pytest.skip("no target that is installed runs here")
@@ -64,7 +64,7 @@ class DeliveryChecks(Stage):
 def targets_here() -> list[Target]:
     """One installed fp32 target per exporter whose packages are here and whose runtime is too."""
     found: dict[str, Target] = {}
-    for held in installed().targets.values():
+    for held in sorted(installed().targets.values(), key=lambda held: held.name != "onnx-cpu"):
         target = held.value
         here = target.exporter in installed().exporters and target.verified_by and not missing(target.requires)
         here = here and target.proof in ("run", "simulated") and has_device(target) and target.dtypes[0] == "fp32"

@@ -19,6 +19,7 @@ from edgetok.requirements import has_device, missing
 from edgetok.session.precision import choose
 from edgetok.testing import zoo
 from edgetok.testing.declaration import DeclarationChecks
+from edgetok.testing.delivery import precise_options
 from edgetok.testing.reductions import Merge
 from edgetok.testing.trial import Trial, run, subject
 
@@ -125,6 +126,6 @@ def _run(program: Program, target: Target, sample: dict[str, np.ndarray]) -> tup
     """Size of the files in bytes, and what they compute."""
     exporter = installed().exporter(target.exporter)
     with tempfile.TemporaryDirectory(prefix="edgetok-kit-") as folder:
-        exported = exporter.export(program, target, Path(folder))
+        exported = exporter.export(program, target, Path(folder), options=precise_options(exporter, target))
         size = sum(path.stat().st_size for path in exported.files)
         return size, exporter.load(exported.entry, threads=1)(sample)

@@ -24,6 +24,7 @@ class Stage:
         accepts: models it must rewrite.
         refuses: models it must refuse, with the reason.
         lossless: why no task is needed, for a method that loses nothing.
+        everywhere: whether the first case is exported with every exporter that runs here; that takes minutes.
     """
 
     plugin: TokenReduction
@@ -31,6 +32,7 @@ class Stage:
     accepts: Sequence[Case] = ()
     refuses: Sequence[RefusalCase] = ()
     lossless: str = ""
+    everywhere: bool = False
 
     _trials: ClassVar[dict[str, Trial]]
 

@@ -16,7 +16,7 @@ class TestInt8(PrecisionConformance):
 
 
 class TestInt4(PrecisionConformance):
-    plugin = Quantize(weights="int4", group=16)
+    plugin = Quantize(weights="int4")
     snr_db = 5.0
 
 

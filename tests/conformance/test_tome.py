@@ -13,3 +13,4 @@ class TestToMe(PluginConformance):
     zero = ToMe(r=0)
     accepts = (*zoo.ACCEPTED, digits.case(ToMe(r=28), at_most=0.0002))
     refuses = zoo.REFUSED
+    everywhere = True
