@@ -68,14 +68,14 @@ def examine(registry: Registry) -> Diagnosis:
 
 def packages() -> list[Package]:
     """Base dependencies first, then those of each extra."""
-    found = []
+    found: dict[str, Package] = {}
     for requirement in requires("edgetok") or ():
         optional = _EXTRA.match(requirement)
         extra = optional["extra"] if optional else ""
         name = optional["name"] if optional else re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
         if extra not in _BUNDLES:
-            found.append(Package(name, _version(name), extra))
-    return sorted(found, key=lambda p: (p.extra, p.name))
+            found.setdefault(name, Package(name, _version(name), extra))
+    return sorted(found.values(), key=lambda p: (p.extra, p.name))
 
 
 def health(registry: Registry, target: Target) -> TargetHealth:

@@ -19,7 +19,7 @@ REPORT = {
     "plugins": [{"name": "tome", "options": {"r": 8}}],
     "tokens": {**HOW, "per_layer": [197, 189, 181], "dense_per_layer": [197, 197, 197]},
     "flops": {**HOW, "dense": 3000, "optimized": 2000, "ratio": 1.5, "paper_style_ratio": 1.6},
-    "size_bytes": HOW,
+    "size_bytes": {**HOW, "dense": 7000, "optimized": 2000, "ratio": 3.5},
     "parity": {**HOW, "passed": True, "max_abs": 7.2e-6},
     "accuracy": {**HOW, "n": 650, "dense": 82.46, "optimized": 82.31, "drop": 0.15, "ci95": [-0.62, 0.92]},
     "latency": {
@@ -54,9 +54,11 @@ def test_nothing_measured_is_said(tmp_path):
 def test_a_row_is_the_report(report):
     assert figures.report_row(report) == (
         "tiny",
+        "onnx-cpu",
         "tome (r=8)",
         "197 / 181",
         "1.50x",
+        "3.50x",
         "**1.50x** (1.40 to 1.60), 12.00 → 8.00 ms, batch 1, 1 thread(s); "
         "**2.00x**, 100.00 → 50.00 ms, batch 32, 1 thread(s)",
         "82.46 → 82.31 %: drop +0.15 points (95 %: -0.62 to +0.92), n = 650",
@@ -74,8 +76,8 @@ def test_what_was_not_measured_is_not_made_up(report):
         }
     )
     row = figures.report_row(bare)
-    assert row[1] == "none"
-    assert row[4:] == ("not measured", "not evaluated", "**failed**")
+    assert row[2] == "none"
+    assert row[6:] == ("not measured", "not evaluated", "**failed**")
 
 
 def test_the_table_has_a_row_per_report_and_says_where(tmp_path):
@@ -89,6 +91,7 @@ def test_the_table_has_a_row_per_report_and_says_where(tmp_path):
 
 
 ROW = {"model": "ViT-S", "r": 13, "batch": 8, "threads": 1, "speedup": 1.5, "ceiling": 1.6}
+ROW |= {"share": 0.938, "share_spread": [0.93, 0.945]}
 
 
 def merging(folder, row):
@@ -99,7 +102,7 @@ def merging(folder, row):
 
 def test_the_share_of_the_ceiling_is_computed_from_both(tmp_path):
     text = merging(tmp_path, ROW)
-    assert "| ViT-S | 13 | 8 | 1 | 1.50x | 1.60x | 0.938 |" in text
+    assert "| ViT-S | 13 | 8 | 1 | 1.50x | 1.60x | 0.938 (0.930 to 0.945) |" in text
     assert "On x86-64, 2 cores; onnxruntime 1.31.1." in text
 
 
