@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,12 @@ def health(registry: Registry, target: Target) -> TargetHealth:
 
 
 def try_imports(modules: Sequence[str]) -> str:
-    """Import modules in a process of their own; '' if all goes well, otherwise the last line of what it said."""
+    """Import modules in a process of their own, once; '' if all goes well, otherwise the last line of what it said."""
+    return _try_imports(tuple(modules))
+
+
+@cache
+def _try_imports(modules: tuple[str, ...]) -> str:
     code = "; ".join(f"import {module}" for module in modules) or "pass"
     try:
         done = subprocess.run(
