@@ -89,8 +89,9 @@ def health(registry: Registry, target: Target) -> TargetHealth:
         return TargetHealth(target.name, False, False, failed, f"{pip_line(target)} --force-reinstall")
     if not has_device(target):
         return TargetHealth(target.name, False, False, f"there is no {target.device} device here", "")
-    if not target.verified_by:
-        return TargetHealth(target.name, True, False, "its runtime does not exist for this machine", "")
+    if target.proof != "run" or not target.verified_by:
+        why = target.verified_by or "its runtime does not exist for this machine"
+        return TargetHealth(target.name, True, False, why, "")
     return TargetHealth(target.name, True, True, "", "")
 
 

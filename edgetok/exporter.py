@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from edgetok.errors import RuntimeFailed
+from edgetok.errors import RuntimeFailed, TargetRefuses
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,6 +79,20 @@ def check_names(file: str, takes: Sequence[str], given: Arrays) -> None:
             f"{file} was given the wrong inputs",
             why=f"it takes {', '.join(takes)}; given: {', '.join(given) or 'none'}",
             hint="pass one array per input name",
+        )
+
+
+def refuse_precision(exporter: str, program: Program) -> None:
+    """Refuse a program with formats, for an exporter that fulfils none.
+
+    Raises:
+        TargetRefuses: naming the scheme.
+    """
+    if program.precision is not None:
+        raise TargetRefuses(
+            f"The {exporter} exporter does not quantise.",
+            why=f"{program.precision.scheme} was asked for",
+            hint="Choose a target whose precisions list it: edgetok targets info NAME.",
         )
 
 

@@ -115,7 +115,9 @@ def ceiling(results: Path) -> str:
         if absent := CEILING_KEYS - row.keys():
             raise KeyError(f"{path.name}: a row has no {', '.join(sorted(absent))}")
     versions = ", ".join(f"{name} {version}" for name, version in sorted(measured["versions"].items()))
-    return f"{table(CEILING_HEAD, map(ceiling_row, measured['rows']))}\nOn {measured['machine']}; {versions}.\n"
+    commit = f"; commit {measured['commit'][:7]}" if "commit" in measured else ""
+    rows = table(CEILING_HEAD, map(ceiling_row, measured["rows"]))
+    return f"{rows}\nOn {measured['machine']}; {versions}{commit}.\n"
 
 
 def blocks(results: Path) -> dict[str, Callable[[], str]]:

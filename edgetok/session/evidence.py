@@ -125,5 +125,7 @@ def measure_accuracy(
     dense, optimised = (v.runner(None) for v in (variants.dense, variants.optimised))
     batch = fixed_batch(prepared) or recipe.eval.batch
     found = evaluate(dense, optimised, dataset, batch=batch, progress=clock.progress)
-    how = f"Both files run by {prepared.tools.target.runtime} on the same {found.n} samples of {dataset.name}."
+    target = prepared.tools.target
+    by = target.verified_by or f"run by {target.runtime}"
+    how = f"Both files on the same {found.n} samples of {dataset.name}: {by}."
     return Accuracy.from_result(found, how=how, data=dataset.name)

@@ -21,7 +21,7 @@ A choice may give away twice the error of a score; a cosine is off by at most th
 ViT-Tiny's features are off by 1e-3 in fp16 and some 1e-6 in fp32 (5e-6 leaves room for wider models): four times that.
 Measured there, r = 13 and 32 pictures: the worst differing choice gave away 9e-4 in fp16; in fp32 none differed.
 
-A quantised file (int8, int4) has no fixed noise: it depends on outliers of the model (ViT-Tiny in dynamic int8: 10 dB
+A quantised file (int8, int4) has no fixed noise: it depends on outliers (ViT-Tiny, all activations in int8: 10 dB
 and loses little accuracy). Its rows only tell a result from noise; what binds is the control, the dense program at the
 same precision, with a slack of 4 and 3 dB. Decisions follow keys that are that noisy, hence the wide near-ties.
 """

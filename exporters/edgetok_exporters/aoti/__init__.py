@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgetok.errors import TargetRefuses
-from edgetok.exporter import Exported, Runner
+from edgetok.exporter import Exported, Runner, refuse_precision
 from edgetok.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -64,12 +63,7 @@ class AotiExporter:
         """
         from edgetok_exporters.aoti.package import export
 
-        if program.precision is not None:
-            raise TargetRefuses(
-                f"The {self.name} exporter does not quantise.",
-                why=f"{program.precision.scheme} was asked for",
-                hint="Choose a target whose precisions list it: edgetok targets info NAME.",
-            )
+        refuse_precision(self.name, program)
         chosen = options if isinstance(options, Options) else Options.model_validate(dict(options or target.options))
         return export(program, target, directory, stem=stem, options=chosen, expose=expose)
 

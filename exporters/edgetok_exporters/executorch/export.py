@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgetok.errors import EdgetokError, ExportFailed
 from edgetok.exporter import Exported
 from edgetok.lowering import Lowered, lower
+from edgetok.silence import quiet
 from edgetok.target import Target
 from edgetok_exporters.executorch import Options
 from edgetok_exporters.executorch.bundle import example_case, write_bundled
@@ -91,11 +90,8 @@ def failing(program: Program, target: Target) -> Iterator[None]:
     Raises:
         ExportFailed: in place of any other exception.
     """
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             yield
     except EdgetokError:
         raise
@@ -106,8 +102,6 @@ def failing(program: Program, target: Target) -> Iterator[None]:
             hint="An operation outside every kernel can be avoided by the target's realisations: match = 'sort-free', "
             "reduce = 'one-hot'.",
         ) from error
-    finally:
-        logging.disable(level)
 
 
 def _last_line(error: Any) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime as ort
 
 from edgetok.errors import EdgetokError, RuntimeFailed
+from edgetok.exporter import check_names
 from edgetok_exporters.onnx.device import open_session
 from edgetok_exporters.onnx.header import read_metadata
 
@@ -56,12 +57,7 @@ class OnnxRunner:
         Raises:
             RuntimeFailed: names, shapes or dtypes do not fit, or an operator fails.
         """
-        if set(inputs) != set(self.input_names):
-            raise RuntimeFailed(
-                f"{self.entry.name} was given the wrong inputs",
-                why=f"it takes {', '.join(self.input_names)}; given: {', '.join(inputs) or 'none'}",
-                hint="pass one array per input name",
-            )
+        check_names(self.entry.name, self.input_names, inputs)
         try:
             values = self.session.run(None, {name: np.ascontiguousarray(array) for name, array in inputs.items()})
         except Exception as error:
