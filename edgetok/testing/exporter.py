@@ -22,7 +22,7 @@ from edgetok.testing.absence import run_without
 from edgetok.testing.declaration import check_light, undocumented
 from edgetok.testing.delivery import SAME, precise_options
 from edgetok.testing.reductions import Merge
-from edgetok.testing.trial import Trial, difference, run, subject, text
+from edgetok.testing.trial import Trial, difference, notes, run, subject, text
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -116,10 +116,11 @@ class ExporterConformance:
         """Exporting changes nothing of the program."""
         self._require_packages()
         program = subject(zoo.transformer_encoder).dense
-        before, outputs = text(program), run(program)
+        before, marks, outputs = text(program), notes(program), run(program)
         with tempfile.TemporaryDirectory(prefix="edgetok-kit-") as folder:
             self._export(program, Path(folder))
         assert text(program) == before
+        assert notes(program) == marks, "the metadata of its nodes was changed"
         assert all(torch.equal(a, b) for a, b in zip(run(program), outputs, strict=True))
 
     def test_check_build_exposes_nodes(self) -> None:

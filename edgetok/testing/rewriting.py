@@ -10,7 +10,7 @@ from edgetok.graph import rewrite, run_rewritten
 from edgetok.graph.retrace import Step
 from edgetok.testing.reductions import Identity
 from edgetok.testing.stage import Stage
-from edgetok.testing.trial import Subject, Trial, alike, run, text
+from edgetok.testing.trial import Subject, Trial, alike, first_difference, notes, run, text
 
 if TYPE_CHECKING:
     from torch import fx
@@ -60,11 +60,13 @@ class RewritingChecks(Stage):
         module, inputs = subject.component.module, subject.component.inputs
         state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
         given = {name: tensor.clone() for name, tensor in inputs.items()}
-        before, shown, outputs = text(subject.program), repr(module), run(subject.program)
+        before, marks = text(subject.program), notes(subject.program)
+        shown, outputs = repr(module), run(subject.program)
         trial = Trial(self.plugin_for(accepted), subject)
         run_rewritten(subject.program, trial.steps, given)
         rewrite(subject.program, trial.steps)
-        assert text(subject.program) == before, "the plugin changed the program it was given"
+        unchanged = text(subject.program) == before and notes(subject.program) == marks
+        assert unchanged, "the plugin changed the program it was given"
         assert repr(module) == shown, "the module was changed"
         assert all(torch.equal(t, state[n]) for n, t in module.state_dict().items()), "a weight was changed"
         assert all(torch.equal(t, given[n]) for n, t in inputs.items()), "an input was changed"
@@ -75,7 +77,8 @@ class RewritingChecks(Stage):
         trial = Trial(self.zero, self.subject(accepted.component))
         acted = [f"{d.site}: {d.tokens} -> {d.keep}" for d in trial.plan.decisions if d.keep != d.tokens]
         assert not acted, f"{self.zero!r} still acts at {acted}"
-        assert text(trial.optimised) == text(trial.subject.dense), "the program is not the dense one"
+        other = first_difference(text(trial.optimised), text(trial.subject.dense))
+        assert not other, f"the program is not the dense one: {other}"
 
     def test_forced_identity_is_bit_identical(self, accepted: Case) -> None:
         """A map of every token to itself, at every site where the plugin acts, changes no bit."""
@@ -92,7 +95,8 @@ class RewritingChecks(Stage):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(17)
             again = rewrite(trial.subject.program, trial.steps)
-            assert text(again) == text(trial.optimised), "two rewrites give two programs"
+            other = first_difference(text(again), text(trial.optimised))
+            assert not other, f"two rewrites give two programs: {other}"
             torch.manual_seed(18)
             assert alike(run(again), trial.outputs), "two runs give two results"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, lru_cache
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import torch
@@ -104,12 +105,20 @@ def run(program: Program, inputs: Mapping[str, Tensor] | None = None) -> list[Te
     return [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
 
 
-def text(program: Program) -> str:
-    """A program's graph as text: operations, wiring and arguments."""
-    return "\n".join(
-        f"{n.name} = {n.op} {n.target} {n.args} {dict(n.kwargs)} {sorted(map(str, n.meta))}"
-        for n in program.graph.nodes
-    )
+def text(program: Program) -> list[str]:
+    """A program's graph as lines of text: operations, wiring and arguments."""
+    return [f"{n.name} = {n.op} {n.target} {n.args} {dict(n.kwargs)}" for n in program.graph.nodes]
+
+
+def notes(program: Program) -> list[list[str]]:
+    """The names under which each node of a graph keeps metadata."""
+    return [sorted(map(str, node.meta)) for node in program.graph.nodes]
+
+
+def first_difference(found: list[str], want: list[str]) -> str:
+    """The first line in which two texts differ, both ways; empty where they are the same."""
+    pairs = enumerate(zip_longest(found, want, fillvalue="(nothing)"))
+    return next((f"node {i}: {a!r}, not {b!r}" for i, (a, b) in pairs if a != b), "")
 
 
 def difference(found: Tensor, want: Tensor) -> float:
