@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgetok.doctor import examine, health, packages, try_imports
+from edgetok.doctor import health, packages, try_imports
 from edgetok.registry import Found, installed
 from edgetok.target import Target
 
@@ -44,8 +44,3 @@ def test_an_import_that_kills_its_process_kills_only_that(site, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(site))
     assert "deadly" in try_imports(["deadly"]) or "Fatal" in try_imports(["deadly"])
     assert try_imports(["json"]) == ""
-
-
-def test_every_target_is_examined():
-    registry = installed()
-    assert [target.name for target in examine(registry).targets] == list(registry.targets)

@@ -189,13 +189,13 @@ def check_twins(lab, operations, traced: bool) -> None:
             torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4, msg=lambda m, i=i: f"{i} {operations}: {m}")
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(programs())
 def test_labels_of_random_graphs_are_true(lab, operations):
     check_twins(lab, operations, traced=False)
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(programs())
 def test_labels_of_random_graphs_are_true_for_any_batch(lab, operations):
     check_twins(lab, operations, traced=True)
