@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -71,6 +72,7 @@ class Model:
         labels: class names by index, where known.
         licence: as stated by the source, where known.
         notes: what a user should know about how it was taken in.
+        directory: the transformers directory that it was read from, for plugins that rewrite weights in files.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Model:
     labels: tuple[str, ...] = ()
     licence: str = ""
     notes: tuple[str, ...] = ()
+    directory: Path | None = None
 
     @property
     def only(self) -> Component:

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from edgetok.digest import plan_digest
 from edgetok.errors import BadSchedule, EdgetokError, NothingToRewrite, PluginFailed
-from edgetok.plugin import PrecisionPlugin, TokenReduction
+from edgetok.plugin import PrecisionPlugin, TokenReduction, WeightPlugin
+from edgetok.weights import Place
 
 if TYPE_CHECKING:
     from edgetok.graph import Program, Site, Step
@@ -47,6 +48,7 @@ class Plan(BaseModel):
         dense_tokens, tokens: tokens entering each attention of the space that is reduced most, then the final count.
         notes: what a user should know.
         precision: the scheme of quantisation, if any.
+        weights: every place considered by plugins that rewrite weights.
         digest: identifies the plan: the same recipe, model structure, target and API give the same digest.
     """
 
@@ -61,6 +63,7 @@ class Plan(BaseModel):
     notes: tuple[str, ...]
     digest: str
     precision: str | None = None
+    weights: tuple[Place, ...] = ()
 
     def __str__(self) -> str:
         plugins = ", ".join(self.plugins) or "no plugins"
@@ -70,6 +73,7 @@ class Plan(BaseModel):
         if self.tokens:
             lines.append(f"  tokens: {_row(self.dense_tokens)} dense")
             lines.append(f"          {_row(self.tokens)} planned")
+        lines += [f"  {p.name}  {p.plugin}  {f'refused: {p.refusal}' if p.refusal else p.what}" for p in self.weights]
         if self.precision:
             lines.append(f"  precision: {self.precision}")
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
@@ -96,6 +100,7 @@ def make_plan(
     target: Target,
     *,
     scheme: Scheme | None = None,
+    weights: Sequence[Place] = (),
     strict: bool = True,
 ) -> Plan:
     """Ask every plugin about every site.
@@ -106,6 +111,7 @@ def make_plan(
         plugins: in the order they act.
         target: where it will run.
         scheme: how the PRECISION plugin among them quantises on that target.
+        weights: the places that WEIGHTS plugins found.
         strict: whether a plugin that does nothing is an error.
 
     Raises:
@@ -129,7 +135,7 @@ def make_plan(
             decisions.append(decision)
         current[site.space.index] = entering
     for asked in plugins if strict else ():
-        _require_some_place(asked, decisions)
+        _require_some_place(asked, decisions, weights)
     chosen = _most_reduced(layers, current)
     return Plan(
         component=program.name,
@@ -140,6 +146,7 @@ def make_plan(
         tokens=chosen[1],
         notes=program.notes,
         precision=scheme,
+        weights=tuple(weights),
         digest=plan_digest(program, plugins, target, decisions, scheme),
     )
 
@@ -188,12 +195,15 @@ def _blaming(plugin: Plugin, site: Site) -> Iterator[None]:
         ) from error
 
 
-def _require_some_place(plugin: Plugin, decisions: Sequence[Decision]) -> None:
+def _require_some_place(plugin: Plugin, decisions: Sequence[Decision], weights: Sequence[Place]) -> None:
     own = [d for d in decisions if d.plugin == plugin.name]
-    if isinstance(plugin, PrecisionPlugin):
+    places = [place for place in weights if place.plugin == plugin.name]
+    if isinstance(plugin, PrecisionPlugin) or any(place.refusal is None for place in places):
         return
-    if not isinstance(plugin, TokenReduction):
-        why = f"it acts in {', '.join(plugin.stages) or 'no stage'}; this version runs graph and precision plugins"
+    if isinstance(plugin, WeightPlugin):
+        why = "; ".join(sorted({p.refusal for p in places if p.refusal})) or "the model has no weights of its kind"
+    elif not isinstance(plugin, TokenReduction):
+        why = f"it acts in {', '.join(plugin.stages) or 'no stage'} without a class of that stage"
     elif all(d.refusal is not None for d in own):
         reasons = sorted({d.refusal for d in own if d.refusal})
         why = "; ".join(reasons) if reasons else "the model has no self-attention that the engine recognises"

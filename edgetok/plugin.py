@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
     from edgetok.graph.program import Program
     from edgetok.graph.signals import Signals
     from edgetok.graph.site import Site
     from edgetok.graph.tokens import TokenMap
+    from edgetok.model import Component, Model
     from edgetok.precision import Scheme, TensorFormat
+    from edgetok.progress import Progress
+    from edgetok.weights import Place, Reweighted
 
 API_VERSION = "1"
 """Version of everything a plugin imports from edgetok. Plugins written for another version are refused."""
@@ -76,8 +85,50 @@ class TokenReduction(Plugin):
         """What the plan should say about ``keep``'s answer, e.g. that it was capped; ``None`` for nothing."""
         return None
 
+    def with_schedule(self, removed: Sequence[int]) -> Self | None:
+        """The same method asked to remove so many tokens after each attention of a space; ``None``: it cannot be asked.
+
+        ``edgetok tune`` searches over schedules where there are any, and over options that declare
+        ``json_schema_extra={"search": {"low": ..., "high": ...}}`` (or ``"choices": [...]``) everywhere.
+        """
+        return None
+
     def reduce(self, signals: Signals, keep: int) -> TokenMap:
         """The map from the old tokens to ``keep`` new ones. Plain tensor code, traced; no data-dependent branches."""
+        raise NotImplementedError
+
+
+class WeightPlugin(Plugin):
+    """A WEIGHTS plugin: it gives a component other weights, or packs them, before its graph is captured for export.
+
+    ``places`` is asked while planning, when parameters may be fake. ``rewrite`` reads weights: from the component, or,
+    where a model does not fit in memory, from ``model.directory``.
+    """
+
+    stages: ClassVar[tuple[Stage, ...]] = ("weights",)
+    changes: ClassVar[tuple[str, ...]] = ("weights",)
+    excludes: ClassVar[tuple[str, ...]] = ("weights",)
+
+    def places(self, component: Component) -> tuple[Place, ...]:
+        """Every place it considered, rewritten or refused; empty where the model has none of its kind."""
+        raise NotImplementedError
+
+    def calibration_samples(self) -> int:
+        """How many samples it wants to see; 0 for none."""
+        return 0
+
+    def rewrite(
+        self, model: Model, component: Component, inputs: Mapping[str, Tensor], scratch: Path, progress: Progress
+    ) -> Reweighted:
+        """The component with other weights; ``component`` itself stays as it is.
+
+        Args:
+            model: what the component is of.
+            component: its parameters may be fake; ``component.weights`` reads them.
+            inputs: calibration samples by input name, in one batch; empty where none were wanted.
+            scratch: an empty directory for files that need not stay.
+            progress: where to show progress.
+        """
         raise NotImplementedError
 
 

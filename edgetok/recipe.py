@@ -53,7 +53,9 @@ class CalibrationSettings(_Part):
 class EvalSettings(_Part):
     """Task accuracy of the dense and the optimised model on the same samples."""
 
-    data: str | None = Field(None, description="imagefolder:PATH or a labels.tsv; null skips evaluation")
+    data: str | None = Field(
+        None, description="imagefolder:PATH, a labels.tsv or a .npy of tokens; null skips evaluation"
+    )
     limit: int | None = Field(None, ge=1, description="use only the first samples")
     batch: int = Field(16, ge=1, description="samples per run")
     preprocessing: Preprocessing | None = Field(None, description="in place of the model's own")

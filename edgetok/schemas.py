@@ -17,15 +17,16 @@ MODELS: Final = MappingProxyType(
         "recipe": "edgetok.recipe:Recipe",
         "manifest": "edgetok.bundle.manifest:Manifest",
         "target": "edgetok.target:Target",
+        "tune": "edgetok.tune.result:Tuned",
     }
 )
 """The model behind each schema that is published from here; the report publishes its own."""
 
-NAMES: Final = ("recipe", "manifest", "report", "target")
+NAMES: Final = ("recipe", "manifest", "report", "target", "tune")
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """The JSON Schema of ``recipe``, ``manifest`` or ``target``."""
+    """The JSON Schema of ``recipe``, ``manifest``, ``target`` or ``tune``."""
     module, _, cls = MODELS[name].partition(":")
     schema: dict[str, Any] = getattr(import_module(module), cls).model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

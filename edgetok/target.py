@@ -48,18 +48,46 @@ class OpSupport(BaseModel):
     fallback: tuple[str, ...] = ()
     unsupported: tuple[str, ...] = ()
     default: Placement = "fallback"
+    inserted: Placement | None = None
+    """What becomes of every operation that a plugin inserted, where it is another thing: what is never quantised has no
+    place on an NPU of integers."""
     why: Mapping[str, str] = Field(default_factory=dict)
     """Reasons and ways out, by operation."""
     source: str = ""
     """Where this is known from."""
 
-    def placement(self, op: str) -> Placement:
-        """What becomes of one operation."""
+    def placement(self, op: str, *, inserted: bool = False) -> Placement:
+        """What becomes of one operation of the model, or of one that a plugin inserted."""
+        if inserted and self.inserted and op not in self.unsupported:
+            return self.inserted
         if op in self.native:
             return "native"
         if op in self.fallback:
             return "fallback"
         return "unsupported" if op in self.unsupported else self.default
+
+
+class PackedSupport(BaseModel):
+    """What becomes of weights that come as packed codes of 1, 2, 3, 4 or 8 bits (``edgetok::packed_matmul``).
+
+    ``native`` widths are computed with as they lie in the file. ``widened`` ones are smaller in the file only: they are
+    made wider when it is loaded, each to the native width it names, and computed with as such. All ``others`` are
+    packed in the file and made floating-point, once when it is ``load``ed or in every ``run``; or they are ``refused``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    native: tuple[int, ...] = ()
+    widened: Mapping[int, int] = Field(default_factory=dict)
+    others: Literal["load", "run", "refused"] = "run"
+    cost: str = ""
+    """What that costs, in words with figures."""
+    source: str = ""
+    """Where this is known from."""
+
+    def placement(self, bits: int) -> Literal["native", "widened", "load", "run", "refused"]:
+        """What becomes of one width."""
+        return "native" if bits in self.native else "widened" if bits in self.widened else self.others
 
 
 class Target(BaseModel):
@@ -85,8 +113,11 @@ class Target(BaseModel):
     static_shapes: bool = False
     realisations: Realisations = Field(default_factory=Realisations)
     ops: OpSupport = Field(default_factory=OpSupport)
+    packed: PackedSupport = Field(default_factory=PackedSupport)
     requires: tuple[str, ...] = ()
     """Import names that must be installed, e.g. ``("onnx", "onnxruntime")``."""
+    packages: Mapping[str, str] = Field(default_factory=dict)
+    """The packages that bring them, where those have other names."""
     device: Literal["", "cuda"] = ""
     """Hardware that must be on the machine that exports."""
     extra: str = ""

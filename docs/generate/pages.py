@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generate import commands, errors, figures, plugins, recipe, targets
+from docs.generate import commands, errors, figures, plugins, recipe, support, targets, tuned
 
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w /.-]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -22,6 +22,8 @@ def blocks(root: Path) -> dict[str, Callable[[], str]]:
         **plugins.blocks(),
         **targets.blocks(),
         **figures.blocks(root / "benchmarks" / "results"),
+        **support.blocks(root / "benchmarks" / "results"),
+        **tuned.blocks(root / "benchmarks" / "results"),
     }
 
 

@@ -45,6 +45,27 @@ def sources() -> str:
     return "\n".join(lines)
 
 
+PACKED_HEAD = ("target", "1 bit", "2 bits", "3 bits", "4 bits", "8 bits", "what it costs", "known from")
+
+
+def packed() -> str:
+    """What becomes of packed weights of each width."""
+    return table(PACKED_HEAD, (packed_row(target) for target in built_in()))
+
+
+def packed_row(target: Target) -> tuple[str, ...]:
+    """One target."""
+    from edgetok.ops.packed import WIDTHS
+
+    found = target.packed
+    words = {"load": "floats at load", "run": "floats in every run", "refused": "refused"}
+    widths = [
+        f"{found.widened[bits]} bits at load" if bits in found.widened else words.get(found.placement(bits), "native")
+        for bits in WIDTHS
+    ]
+    return code(target.name), *widths, found.cost or "-", found.source or "not tried"
+
+
 def blocks() -> dict[str, Callable[[], str]]:
-    """``targets`` and ``targets operations``."""
-    return {"targets": page, "targets operations": sources}
+    """``targets``, ``targets packed`` and ``targets operations``."""
+    return {"targets": page, "targets packed": packed, "targets operations": sources}

@@ -20,6 +20,7 @@ from edgetok.cli.output import json_only, tell
 from edgetok.cli.plugins import plugins
 from edgetok.cli.schema import schema
 from edgetok.cli.targets import targets
+from edgetok.cli.tune import tune
 from edgetok.cli.verify import verify
 from edgetok.errors import BadCommand, EdgetokError
 
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (optimize, inspect, verify, bench, doctor, schema):
+for command in (optimize, tune, inspect, verify, bench, doctor, schema):
     app.command()(command)
 app.add_typer(plugins, name="plugins")
 app.add_typer(targets, name="targets")

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 Output = Annotated[str | None, typer.Option("--output", "-o", metavar="DIRECTORY", help="Where the bundle shall be.")]
 Eval = Annotated[
     str | None,
-    typer.Option("--eval", metavar="DATA", help="Measure accuracy on imagefolder:PATH, or a folder with labels.tsv."),
+    typer.Option(
+        "--eval", metavar="DATA", help="Measure on imagefolder:PATH, a folder with labels.tsv, or a .npy of tokens."
+    ),
 ]
 Calibrate = Annotated[
     str | None,

@@ -17,7 +17,7 @@ from edgetok.suggest import hint
 def schema(
     name: Annotated[str, typer.Argument(metavar="|".join(NAMES), help="Which file.")], as_json: Json = False
 ) -> None:
-    """Print the JSON Schema of recipes, manifests, reports or targets."""
+    """Print the JSON Schema of recipes, manifests, reports, targets or tunings."""
     if name not in NAMES:
         raise BadCommand(f"there is no schema {name!r}", hint=hint(name, NAMES, kind="schema"))
     emit(json.loads(schema_text(name)))

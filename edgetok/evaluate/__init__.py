@@ -2,5 +2,7 @@
 
 from edgetok.evaluate.accuracy import Accuracy, evaluate
 from edgetok.evaluate.dataset import Dataset, load_dataset
+from edgetok.evaluate.next_token import Perplexity
+from edgetok.evaluate.tokens import TokenWindows
 
-__all__ = ["Accuracy", "Dataset", "evaluate", "load_dataset"]
+__all__ = ["Accuracy", "Dataset", "Perplexity", "TokenWindows", "evaluate", "load_dataset"]

@@ -1,4 +1,4 @@
-"""Labelled samples: a folder per class, a table of files and class indices, or a Python callable."""
+"""Labelled samples: a folder per class, a table of files and class indices, text as tokens, or a Python callable."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgetok.errors import DatasetNotFound
+from edgetok.evaluate import tokens
 from edgetok.evaluate.images import SUFFIXES, open_image
 
 if TYPE_CHECKING:
@@ -118,12 +119,12 @@ def load_dataset(
 
     Args:
         spec: ``imagefolder:PATH`` (one folder per class), a ``labels.tsv`` or a folder that has one (lines of file,
-            tab, class index), ``package.module:callable``, or in Python a callable or iterable that gives
-            ``(inputs by name without batch axis, class index)``.
+            tab, class index), a ``.npy`` file of token ids ``[windows, length]``, ``package.module:callable``, or in
+            Python a callable or iterable that gives ``(inputs by name without batch axis, class index)``.
         preprocessing: of pictures.
         classes: the model's class names by index. Class folders are matched to them by name where they agree, else by
             sorted order.
-        input_name: the model input that takes the pictures.
+        input_name: the model input that takes the pictures, or the tokens.
         limit: use only the first so many samples; of class folders as many of each class as fit.
         labelled: whether labels matter; where they do not, a folder of pictures will do, and labels are 0.
 
@@ -137,6 +138,8 @@ def load_dataset(
     scheme, _, rest = spec.partition(":")
     if scheme == "imagefolder" and rest:
         files = _folder(Path(rest).expanduser(), classes, limit)
+    elif spec.endswith(tokens.SUFFIX) and Path(spec).expanduser().is_file():
+        return tokens.read_tokens(Path(spec).expanduser(), name=spec, input_name=input_name, limit=limit)
     elif not labelled and (pictures := _pictures(Path(spec).expanduser())):
         files = [(path, 0) for path in pictures[:limit]]
     elif Path(spec).expanduser().exists():
@@ -146,7 +149,7 @@ def load_dataset(
 
         return _samples(find_callable(spec), spec, limit)
     else:
-        hint = "Give imagefolder:PATH, a folder with labels.tsv, or package.module:callable."
+        hint = "Give imagefolder:PATH, a folder with labels.tsv, a .npy of token ids, or package.module:callable."
         raise DatasetNotFound(f"There is no data at {spec!r}.", why="No such file or directory.", hint=hint)
     if preprocessing is None:
         hint = "Give one in the recipe: eval.preprocessing."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -16,11 +17,11 @@ aten = torch.ops.aten
 
 @dataclass
 class _Scores:
-    """How the softmax's input was made: ``a @ b * scale + mask``, or with ``blocked`` entries filled."""
+    """How the softmax's input was made: ``a @ b * scale + masks``, or with ``blocked`` entries filled."""
 
     product: fx.Node
     scale: float
-    mask: fx.Node | None
+    masks: tuple[fx.Node, ...]
     blocked: fx.Node | None
 
 
@@ -46,9 +47,10 @@ def _fuse(graph: fx.Graph, softmax: fx.Node) -> None:
     query, transposed = operand(scores.product, 0), operand(scores.product, 1)
     with graph.inserting_before(out):
         kwargs: dict[str, Any] = {"scale": scores.scale}
-        mask = scores.mask if scores.blocked is None else _call(graph, aten.logical_not.default, scores.blocked)
-        if mask is not None:
-            kwargs["attn_mask"] = mask
+        if scores.blocked is not None:
+            kwargs["attn_mask"] = _call(graph, aten.logical_not.default, scores.blocked)
+        elif scores.masks:
+            kwargs["attn_mask"] = reduce(partial(_sum, graph), scores.masks)
         key = _call(graph, aten.transpose.int, transposed, -2, -1)
         args = (query, key, operand(out, 1))
         fused = graph.call_function(aten.scaled_dot_product_attention.default, args, kwargs)
@@ -63,19 +65,26 @@ def _call(graph: fx.Graph, target: torch._ops.OpOverload[Any, Any], source: fx.N
     return node
 
 
+def _sum(graph: fx.Graph, a: fx.Node, b: fx.Node) -> fx.Node:
+    node = graph.call_function(aten.add.Tensor, (a, b))
+    node.meta["val"] = a.meta["val"] + b.meta["val"]
+    return node
+
+
 def _trace(value: Any) -> _Scores | None:
-    """Walk back from the softmax through scalings and one mask, added or filled in, to the matrix product."""
-    scale, mask, blocked, node = 1.0, None, None, value  # type: float, Any, Any, Any
+    """Walk back from the softmax through scalings and masks, added, or one filled in, to the matrix product."""
+    scale, masks, blocked, node = 1.0, (), None, value  # type: float, tuple[Any, ...], Any, Any
     while isinstance(node, fx.Node) and len(node.users) == 1:
         name, args = op_name(node), node.args
         if name in ("matmul", "bmm"):
-            return _Scores(node, scale, mask, blocked) if _suits(node, mask, blocked) else None
+            return _Scores(node, scale, masks, blocked) if _suits(node, masks, blocked) else None
         if name in ("mul", "div") and isinstance(args[1], (int, float)) and args[1] > 0 and not node.kwargs:
             scale = scale * args[1] if name == "mul" else scale / args[1]
             node = args[0]
-        elif name == "add" and mask is blocked is None and scale == 1.0 and not node.kwargs.get("alpha"):
+        elif name == "add" and blocked is None and scale == 1.0 and not node.kwargs.get("alpha"):
             node, mask = _product_first(args)
-        elif name == "masked_fill" and mask is blocked is None and _blocks(args[2], scale):
+            masks = (mask, *masks)
+        elif name == "masked_fill" and not masks and blocked is None and _blocks(args[2], scale):
             node, blocked = args[:2]
         else:
             return None
@@ -93,15 +102,17 @@ def _product_first(args: tuple[Any, ...]) -> tuple[Any, Any]:
 def _leads_to_product(node: Any) -> bool:
     while isinstance(node, fx.Node) and op_name(node) in ("mul", "div"):
         node = node.args[0]
+    if isinstance(node, fx.Node) and op_name(node) == "add":
+        return any(map(_leads_to_product, node.args))
     return isinstance(node, fx.Node) and op_name(node) in ("matmul", "bmm")
 
 
-def _suits(product: fx.Node, mask: Any, blocked: Any) -> bool:
-    """Whether the scores are matrices, and their mask is one that the fused operation takes."""
-    given = [n for n in (mask, blocked) if n is not None]
+def _suits(product: fx.Node, masks: tuple[Any, ...], blocked: Any) -> bool:
+    """Whether the scores are matrices, and their masks are such that the fused operation takes their sum."""
+    given = [*masks, blocked] if blocked is not None else masks
     if product.meta["val"].dim() not in (3, 4) or not all(isinstance(n, fx.Node) for n in given):
         return False
-    return mask is None or mask.meta["val"].dtype == product.meta["val"].dtype
+    return all(mask.meta["val"].dtype == product.meta["val"].dtype for mask in masks)
 
 
 def _is_plain(product: fx.Node, softmax: fx.Node, out: fx.Node) -> bool:

@@ -21,7 +21,7 @@ _MASKS = {
     "causal": "its mask is causal: a merged token would see the future of its first part (a causal decoder)",
     "local": "its mask is a band: merged tokens have no single distance (local attention)",
     "pattern": "its mask is a fixed pattern that tokens would leave when they merge",
-    "unknown": "its mask was not understood",
+    "unknown": "its mask was not understood: it is neither fixed nor padding, such as one made from the features",
 }
 
 

@@ -117,6 +117,14 @@ class SpaceState:
         """Whether any map up to ``version`` drops tokens."""
         return any(v.drops for v in self.versions[: version + 1])
 
+    def is_local(self, version: int) -> bool:
+        """Whether any map up to ``version`` is better inverted on its own."""
+        return any(v.map is not None and v.map.local for v in self.versions[: version + 1])
+
+    def is_soft(self, version: int) -> bool:
+        """Whether any map up to ``version`` mixes tokens."""
+        return any(v.map is not None and v.map.soft for v in self.versions[: version + 1])
+
     def destinations(self, version: int) -> Tensor:
         """``(batch, original tokens)``: the token of ``version`` that stands for each original one."""
         if version not in self._dest:

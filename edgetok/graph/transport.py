@@ -125,6 +125,8 @@ def restored(walk: Walk, value: Value, state: SpaceState) -> Value:
     """All original tokens of a value: each has the value of the token it became."""
     index = state.space.index
     version = value.versions[index]
+    if state.is_local(version):
+        return _restored_one_by_one(walk, value, state)
     for where in state.space.occurrences(value.axes):
         start, stop = state.start(where), state.start(where) + state.tokens(where, 0)
         dest = state.destinations(version)
@@ -135,6 +137,17 @@ def restored(walk: Walk, value: Value, state: SpaceState) -> Value:
     return _without(value, index)
 
 
+def _restored_one_by_one(walk: Walk, value: Value, state: SpaceState) -> Value:
+    """:func:`restored` without composing the maps."""
+    index = state.space.index
+    for version in range(value.versions[index], 0, -1):
+        for where in state.space.occurrences(value.axes):
+            back = partial(state.map_for(where, version).restore, old=state.tokens(where, version - 1))
+            value = mapped(walk, value, state, where, version, back)
+        value = replace(value, versions={**value.versions, index: version - 1})
+    return _without(value, index)
+
+
 def refilled(walk: Walk, value: Value, state: SpaceState) -> Value:
     """All tokens of a value on the residual stream: what a map dropped comes back as it was."""
     index = state.space.index
@@ -142,9 +155,11 @@ def refilled(walk: Walk, value: Value, state: SpaceState) -> Value:
         (where,) = state.space.occurrences(value.axes)
         held, before = state.versions[version], state.versions[version - 1]
         assert held.map is not None
-        dest = held.map.destinations(before.tokens)
-
-        value = mapped(walk, value, state, where, version, partial(_restore, dest=dest, dropped=held.residual))
+        if held.map.local:
+            back = partial(held.map.restore, old=before.tokens)
+        else:
+            back = partial(_restore, dest=held.map.destinations(before.tokens), dropped=held.residual)
+        value = mapped(walk, value, state, where, version, back)
         value = replace(value, versions={**value.versions, index: version - 1})
     return _without(value, index)
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from edgetok.graph.program import Program
     from edgetok.target import OpSupport, Target
 
+MODEL = "model"
+"""The maker of what no plugin inserted."""
 FREE = frozenset({"getitem", "clone", "alias", "detach", "contiguous"})
 """Operations that no runtime executes."""
 
@@ -94,10 +96,11 @@ def judge(graph: fx.GraphModule, target: Target) -> Forecast:
     for node in operations(graph.graph):
         rows[op_name(node), maker(node)] += 1
     ops = [
-        OpForecast(op=op, maker=who, count=n, placement=target.ops.placement(op), why=target.ops.why.get(op, ""))
+        OpForecast(op=op, maker=who, count=n, placement=_placed(op, who, target.ops), why=target.ops.why.get(op, ""))
         for (op, who), n in sorted(rows.items())
     ]
-    outside = Counter(op_name(n) for n in operations(graph.graph) if target.ops.placement(op_name(n)) != "native")
+    nodes = operations(graph.graph)
+    outside = Counter(op_name(n) for n in nodes if _placed(op_name(n), maker(n), target.ops) != "native")
     return Forecast(
         target=target.name,
         ops=tuple(ops),
@@ -114,7 +117,11 @@ def operations(graph: fx.Graph) -> list[fx.Node]:
 
 def maker(node: fx.Node) -> str:
     """The plugin that inserted a node, or ``model``."""
-    return str(node.meta.get("custom", {}).get("edgetok", {}).get("plugin", "model"))
+    return str(node.meta.get("custom", {}).get("edgetok", {}).get("plugin", MODEL))
+
+
+def _placed(op: str, who: str, support: OpSupport) -> Placement:
+    return support.placement(op, inserted=who != MODEL)
 
 
 def count_partitions(graph: fx.GraphModule, support: OpSupport) -> int:
@@ -131,4 +138,4 @@ class _Native(OperatorSupportBase):
     def is_node_supported(self, submodules: Mapping[str, torch.nn.Module], node: fx.Node) -> bool:
         """Whether a node may be in a partition."""
         name = op_name(node)
-        return node.op == "call_function" and (name in FREE or self.support.placement(name) == "native")
+        return node.op == "call_function" and (name in FREE or _placed(name, maker(node), self.support) == "native")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,7 @@ def lower(
     expose: Sequence[str] = (),
     decompose: Mapping[OpOverload, Callable[..., Any]] | None = None,
     dtype: torch.dtype | None = None,
+    keep: Collection[OpOverload] = (),
 ) -> Lowered:
     """Trace a program for one batch size and replace every primitive by the realisation its target prefers.
 
@@ -65,6 +66,7 @@ def lower(
         expose: names of nodes of ``program.graph`` whose values become extra outputs, a tuple's tensors one by one.
         decompose: further operations that a toolchain wants as others, each with a function of tensors.
         dtype: what the toolchain will compute in, where it converts the program after this.
+        keep: ``edgetok::`` operators that the toolchain has a form of.
 
     Raises:
         ExportFailed: the program has a fixed batch already and it is another, or it cannot be traced.
@@ -72,6 +74,7 @@ def lower(
     exported, exposed = with_outputs(program.exported, expose) if expose else (program.exported, {})
     example = program.example if batch is None else _example(program, batch)
     table = {**decompositions(target.realisations, dtype=dtype), **matrix_ops.TABLE, **ATTENTION, **(decompose or {})}
+    table = {op: function for op, function in table.items() if op not in keep}
     try:
         with quiet(), fx_traceback.preserve_node_meta():
             if batch is not None:

@@ -17,9 +17,10 @@ from torch import Tensor
 from edgetok.ops import register
 from edgetok.ops.layout import max_r
 from edgetok.ops.match import Match
+from edgetok.ops.packed import packed_matmul
 
 Order = Literal["reference", "kept"]
-Mode = Literal["mean", "sum", "first"]
+Mode = Literal["mean", "sum", "max", "first"]
 
 __all__ = [
     "Match",
@@ -28,7 +29,10 @@ __all__ = [
     "bipartite_match",
     "compose",
     "destinations",
+    "match_among",
     "max_r",
+    "packed_matmul",
+    "rank_top",
     "reduce",
     "restore",
     "select_top",
@@ -67,20 +71,53 @@ def select_top(scores: Tensor, k: int, protected: int) -> Tensor:
     return cast(Tensor, register.SELECT_TOP(scores, k, protected))
 
 
+def rank_top(scores: Tensor, k: int, protected: int) -> Tensor:
+    """The ``k`` highest-scoring tokens of ``scores [B, N]`` behind the first ``protected`` ones, best first.
+
+    Returns:
+        ids ``[B, k]``, int64. Ties go to the lower index.
+
+    Raises:
+        ValueError: unless ``0 <= k <= N - protected``.
+    """
+    return cast(Tensor, register.RANK_TOP(scores, k, protected))
+
+
+def match_among(metric: Tensor, sizes: Tensor | None, sources: Tensor, targets: Tensor, r: int) -> Match:
+    """Merge the ``r`` sources most similar to a target into it; every other token stays.
+
+    Args:
+        metric: ``[B, N, d]``, floating: what cosine similarity is measured on.
+        sizes: ``[B, N]`` or None; 0 marks padding, as in :func:`bipartite_match`.
+        sources: ``[B, a]`` ids, distinct.
+        targets: ``[B, b]`` ids, distinct and none of the sources.
+        r: tokens to merge away, at most ``a``.
+
+    Returns:
+        ``keep [B, N-r]`` ascending, ``src [B, r]`` from the best merge down, ``dst [B, r]``. Ties go to the earlier in
+        the list given.
+
+    Raises:
+        ValueError: if the numbers do not fit.
+    """
+    return cast(Match, register.MATCH_AMONG(metric, sizes, sources, targets, r))
+
+
 def reduce(x: Tensor, sizes: Tensor | None, keep: Tensor, src: Tensor, dst: Tensor, mode: Mode = "mean") -> Tensor:
     """``x [B, N, C]`` on the new tokens, ``[B, M, C]``.
 
     Args:
-        x: values per old token; floating for ``mean`` and ``sum``, any dtype for ``first``.
+        x: values per old token; floating for ``mean``, ``sum`` and ``max``, any dtype for ``first``.
         sizes: ``[B, N]`` weights of ``mean``, None for ones. A group of size 0 gets its representative's value.
         keep: ``[B, M]``.
         src: ``[B, r]``.
         dst: ``[B, r]``.
-        mode: ``mean`` weighted by size, ``sum`` (for sizes themselves, as ``[B, N, 1]``), ``first`` the
-            representative's entry. Untouched tokens are copied bit for bit in every mode.
+        mode: ``mean`` weighted by size, ``sum`` (for sizes themselves, as ``[B, N, 1]``), ``max`` of one value per
+            token ``[B, N, 1]``, ``first`` the representative's entry. Untouched tokens are copied bit for bit in every
+            mode.
 
     Raises:
-        ValueError: if the mode is unknown.
+        ValueError: if the mode is unknown or does not fit.
     """
     return cast(Tensor, register.REDUCE(x, sizes, keep, src, dst, mode))
 

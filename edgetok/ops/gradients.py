@@ -18,7 +18,8 @@ def nothing(ctx: Any, *grads: Tensor) -> tuple[None, ...]:
 def reduce_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     """Keep what :func:`reduce_backward` needs."""
     x, sizes, keep, src, dst, ctx.mode = inputs
-    values = x if ctx.mode == "mean" and sizes is not None and sizes.requires_grad else None
+    weighted = ctx.mode == "mean" and sizes is not None and sizes.requires_grad
+    values = x if weighted or ctx.mode == "max" else None
     ctx.tokens = x.shape[1]
     ctx.save_for_backward(values, sizes, keep, src, dst)
 
@@ -32,11 +33,22 @@ def reduce_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     to_src = rows(grad, dst)
     if ctx.mode == "sum":
         return add_rows(add_rows(grad_x, keep, grad), src, to_src), None, None, None, None, None
+    if ctx.mode == "max":
+        return _max_gradient(x, keep, src, dst, grad), None, None, None, None, None
     share, total = weights(sizes, keep, src, dst, grad.dtype)
     weighted = share.unsqueeze(-1) * to_src
     grad_x = add_rows(add_rows(grad_x, keep, add_rows(grad, dst, -weighted)), src, weighted)
     grad_sizes = None if x is None else _sizes_gradient(x, sizes, keep, src, dst, to_src, share, total)
     return grad_x, grad_sizes, None, None, None, None
+
+
+def _max_gradient(x: Tensor, keep: Tensor, src: Tensor, dst: Tensor, grad: Tensor) -> Tensor:
+    """To whichever token is the largest of its group, in equal parts where several are."""
+    kept, gone = rows(x, keep), rows(x, src)
+    largest = kept.scatter_reduce(1, dst.unsqueeze(-1), gone, "amax")
+    hit, struck = (kept == largest).to(grad.dtype), (gone == rows(largest, dst)).to(grad.dtype)
+    part = grad / add_rows(hit, dst, struck)
+    return add_rows(add_rows(torch.zeros_like(x), keep, hit * part), src, struck * rows(part, dst))
 
 
 def _sizes_gradient(

@@ -35,10 +35,22 @@ def bipartite_scores(metric: Tensor, sizes: Tensor | None, protected: int, dtype
     """
     metric = metric if metric.dtype == torch.float64 else metric.float()
     a, b = split(unit(metric, dtype), protected)
+    real = None if sizes is None else split(step(sizes.to(a.dtype), dtype).unsqueeze(-1), protected)
+    return padded_cosines(a, b, real)
+
+
+def padded_cosines(a: Tensor, b: Tensor, real: tuple[Tensor, Tensor] | None) -> Tensor:
+    """``a @ b.T`` of unit rows, with the scores of padding where ``real`` (1 or 0 per row of a and b) says so.
+
+    Args:
+        a: ``[B, n, d]``.
+        b: ``[B, m, d]``.
+        real: ``[B, n, 1]`` and ``[B, m, 1]``; None where no token is padding.
+    """
     cosine = a @ b.transpose(1, 2)
-    if sizes is None:
+    if real is None:
         return cosine
-    real_a, real_b = split(step(sizes.to(cosine.dtype), dtype).unsqueeze(-1), protected)
+    real_a, real_b = real
     both = real_a @ real_b.transpose(1, 2)
     neither = (1 - real_a) @ (1 - real_b).transpose(1, 2)
     return cosine * both + PADDING_PAIR * neither + MIXED_PAIR * (1 - both - neither)
@@ -51,6 +63,13 @@ def first_max(scores: Tensor) -> tuple[Tensor, Tensor]:
     ids = torch.arange(n, device=scores.device)
     hits = torch.where(scores == best.unsqueeze(-1), ids, n)
     return best, hits.amin(-1).clamp(max=n - 1)
+
+
+def first_hits(scores: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+    """:func:`first_max` without indices: the maximum ``[B, n, 1]``, and one-hot rows ``[B, n, m]`` of its place."""
+    best = scores.amax(-1, keepdim=True)
+    hit = 1 - step(best - scores, dtype)
+    return best, hit * (1 - (hit @ _lower(hit, hit.shape[2], -1).T).clamp(0, 1))
 
 
 def sort_match(metric: Tensor, sizes: Tensor | None, r: int, protected: int, order: str) -> Match:
@@ -121,10 +140,8 @@ def sort_free_match(
     if r == 0:
         return _unmerged(metric, protected, order, torch.float32)
     scores = bipartite_scores(metric, sizes, protected, dtype)
-    best = scores.amax(-1, keepdim=True)
-    hit = 1 - step(best - scores, dtype)
-    first = hit * (1 - (hit @ _lower(hit, hit.shape[2], -1).T).clamp(0, 1))
-    partner = (first @ iota(0, hit.shape[2], hit).unsqueeze(-1)).squeeze(-1)
+    best, first = first_hits(scores, dtype)
+    partner = (first @ iota(0, first.shape[2], first).unsqueeze(-1)).squeeze(-1)
     rank = stable_rank(best.squeeze(-1), dtype)
     chosen = (1 - (rank.unsqueeze(1) - iota(0, r, rank).unsqueeze(-1)).abs()).clamp(0, 1)
     return _arrange_free((rank - (r - 1)).clamp(0, 1), chosen, partner, n, protected, order)

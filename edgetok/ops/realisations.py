@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch._ops import OpOverload
 
-from edgetok.ops import register
+from edgetok.ops import packed, register
+from edgetok.ops.among import sort_among, sort_free_among
 from edgetok.ops.match import sort_free_match, sort_match
 from edgetok.ops.reduce import gather_reduce, one_hot_reduce
 from edgetok.ops.restore import (
@@ -20,13 +21,21 @@ from edgetok.ops.restore import (
     one_hot_destinations,
     one_hot_restore,
 )
-from edgetok.ops.select import sort_free_select, sort_select
+from edgetok.ops.select import sort_free_rank, sort_free_select, sort_rank, sort_select
 from edgetok.target import Realisations
 
 Implementation = Callable[..., Any]
 
 MATCH: dict[str, Implementation] = {"sort": sort_match, "sort-free": sort_free_match}
 SELECT: dict[str, Implementation] = {"sort": sort_select, "sort-free": sort_free_select}
+RANK: dict[str, Implementation] = {"sort": sort_rank, "sort-free": sort_free_rank}
+AMONG: dict[str, Implementation] = {"sort": sort_among, "sort-free": sort_free_among}
+DECISIONS = {
+    register.BIPARTITE_MATCH: MATCH,
+    register.SELECT_TOP: SELECT,
+    register.RANK_TOP: RANK,
+    register.MATCH_AMONG: AMONG,
+}
 REDUCE: dict[str, Implementation] = {"gather": gather_reduce, "one-hot": one_hot_reduce}
 RESTORE: dict[str, Implementation] = {"gather": gather_restore, "one-hot": one_hot_restore}
 DESTINATIONS: dict[str, Implementation] = {"gather": gather_destinations, "one-hot": one_hot_destinations}
@@ -47,14 +56,14 @@ def decompositions(realisations: Realisations, *, dtype: torch.dtype | None = No
     def by_tokens(table: dict[str, Implementation], tokens: Callable[..., int]) -> Implementation:
         return lambda *args: table[realisations.reduce_for(tokens(*args))](*args)
 
-    match, select = MATCH[realisations.match], SELECT[realisations.match]
+    decisions = {op: table[realisations.match] for op, table in DECISIONS.items()}
     if realisations.match == "sort-free":
-        match, select = partial(match, dtype=dtype), partial(select, dtype=dtype)
+        decisions = {op: partial(function, dtype=dtype) for op, function in decisions.items()}
     return {
-        register.BIPARTITE_MATCH: match,
-        register.SELECT_TOP: select,
+        **decisions,
         register.REDUCE: by_tokens(REDUCE, lambda x, *_: int(x.shape[1])),
         register.DESTINATIONS: by_tokens(DESTINATIONS, lambda keep, src, dst, n: int(n)),
         register.RESTORE: by_tokens(RESTORE, lambda y, dest, dropped: int(dest.shape[1])),
         register.COMPOSE: by_tokens(COMPOSE, lambda first, second: int(first.shape[1])),
+        packed.PACKED_MATMUL: packed.unpacked_matmul,
     }

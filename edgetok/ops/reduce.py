@@ -1,4 +1,4 @@
-"""Fewer tokens by a token map: size-weighted mean, sum, or the representative's entry.
+"""Fewer tokens by a token map: size-weighted mean, sum, the largest, or the representative's entry.
 
 The mean of a group is ``x'_m = x_keep[m] + sum_i (s_i / s'_m) (x_src_i - x_keep[m])`` with ``s'_m`` the group's
 total size, so that untouched tokens are copied bit for bit and duplicates merge exactly.
@@ -11,17 +11,19 @@ from torch import Tensor
 
 from edgetok.ops.layout import as_index, one_hot
 
-MODES = ("mean", "sum", "first")
+MODES = ("mean", "sum", "max", "first")
 
 
-def check_mode(mode: str) -> None:
-    """Refuse an unknown mode.
+def check_mode(mode: str, x: Tensor) -> None:
+    """Refuse an unknown mode, and the largest of more than one value per token.
 
     Raises:
-        ValueError: naming the modes.
+        ValueError: naming the modes, or the channels.
     """
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
+    if mode == "max" and x.shape[2] != 1:
+        raise ValueError(f"mode 'max' takes one value per token [B, N, 1], not {x.shape[2]}")
 
 
 def rows(x: Tensor, ids: Tensor) -> Tensor:
@@ -48,13 +50,15 @@ def weights(sizes: Tensor | None, keep: Tensor, src: Tensor, dst: Tensor, dtype:
 
 def gather_reduce(x: Tensor, sizes: Tensor | None, keep: Tensor, src: Tensor, dst: Tensor, mode: str) -> Tensor:
     """The reference realisation, by gather and scatter_add: see :func:`edgetok.ops.reduce`."""
-    check_mode(mode)
+    check_mode(mode, x)
     keep, src, dst = as_index(keep), as_index(src), as_index(dst)
     base = rows(x, keep)
     if mode == "first" or src.shape[1] == 0:
         return base
     if mode == "sum":
         return add_rows(base, dst, rows(x, src))
+    if mode == "max":
+        return base.scatter_reduce(1, dst.unsqueeze(-1), rows(x, src), "amax")
     share, _ = weights(sizes, keep, src, dst, x.dtype)
     return add_rows(base, dst, share.unsqueeze(-1) * (rows(x, src) - rows(base, dst)))
 
@@ -73,7 +77,7 @@ def pick(picks: Tensor, x: Tensor) -> Tensor:
 
 def one_hot_reduce(x: Tensor, sizes: Tensor | None, keep: Tensor, src: Tensor, dst: Tensor, mode: str) -> Tensor:
     """The same by one-hot matmul: no gather, no scatter. ``x`` must be finite except in mode ``first``."""
-    check_mode(mode)
+    check_mode(mode, x)
     n, m = x.shape[1], keep.shape[1]
     picks = one_hot(keep, n, torch.float32)
     if mode == "first" or src.shape[1] == 0:
@@ -83,6 +87,9 @@ def one_hot_reduce(x: Tensor, sizes: Tensor | None, keep: Tensor, src: Tensor, d
     base, moved = picks @ x, gone @ x
     if mode == "sum":
         return base + into @ moved
+    if mode == "max":
+        above = (into * (moved.transpose(1, 2) - base)).clamp(min=0)
+        return base + above.amax(-1, keepdim=True)
     column = torch.ones_like(x[..., :1]) if sizes is None else sizes.to(x.dtype).unsqueeze(-1)
     size = gone @ column
     total = into.transpose(1, 2) @ (picks @ column + into @ size)

@@ -9,11 +9,12 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 from edgetok.ops import gradients
+from edgetok.ops.among import check_among, sort_among
 from edgetok.ops.layout import check_match
 from edgetok.ops.match import Match, sort_match
 from edgetok.ops.reduce import check_mode, gather_reduce
 from edgetok.ops.restore import gather_compose, gather_destinations, gather_restore
-from edgetok.ops.select import check_select, sort_select
+from edgetok.ops.select import check_rank, check_select, sort_rank, sort_select
 
 
 def _fake_match(metric: Tensor, sizes: Tensor | None, r: int, protected: int, order: str) -> Match:
@@ -27,8 +28,19 @@ def _fake_select(scores: Tensor, k: int, protected: int) -> Tensor:
     return _ids(scores, scores.shape[0], k)
 
 
+def _fake_rank(scores: Tensor, k: int, protected: int) -> Tensor:
+    check_rank(scores.shape[1], k, protected)
+    return _ids(scores, scores.shape[0], k)
+
+
+def _fake_among(metric: Tensor, sizes: Tensor | None, sources: Tensor, targets: Tensor, r: int) -> Match:
+    batch, n = metric.shape[0], metric.shape[1]
+    check_among(n, sources.shape[1], targets.shape[1], r)
+    return _ids(metric, batch, n - r), _ids(metric, batch, r), _ids(metric, batch, r)
+
+
 def _fake_reduce(x: Tensor, sizes: Tensor | None, keep: Tensor, src: Tensor, dst: Tensor, mode: str) -> Tensor:
-    check_mode(mode)
+    check_mode(mode, x)
     return x.new_empty((x.shape[0], keep.shape[1], x.shape[2]))
 
 
@@ -63,6 +75,13 @@ BIPARTITE_MATCH = _register(
     _fake_match,
 )
 SELECT_TOP = _register("select_top", "(Tensor scores, int k, int protected) -> Tensor", sort_select, _fake_select)
+RANK_TOP = _register("rank_top", "(Tensor scores, int k, int protected) -> Tensor", sort_rank, _fake_rank)
+MATCH_AMONG = _register(
+    "match_among",
+    "(Tensor metric, Tensor? sizes, Tensor sources, Tensor targets, int r) -> (Tensor keep, Tensor src, Tensor dst)",
+    sort_among,
+    _fake_among,
+)
 REDUCE = _register(
     "reduce",
     "(Tensor x, Tensor? sizes, Tensor keep, Tensor src, Tensor dst, str mode) -> Tensor",

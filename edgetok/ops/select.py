@@ -35,3 +35,28 @@ def sort_free_select(scores: Tensor, k: int, protected: int, *, dtype: torch.dty
     rank = stable_rank(scores[:, protected:], dtype)
     _, picks = compact((k - protected - rank).clamp(0, 1), k - protected)
     return torch.cat([iota(0, protected, rank).expand(batch, -1), picks @ iota(protected, n, rank)], dim=1)
+
+
+def check_rank(n: int, k: int, protected: int) -> None:
+    """Refuse a ranking that cannot be done.
+
+    Raises:
+        ValueError: with the values that do not fit.
+    """
+    if not 0 <= k <= n - protected:
+        raise ValueError(f"need 0 <= k <= tokens - protected, got k={k}, tokens={n}, protected={protected}")
+
+
+def sort_rank(scores: Tensor, k: int, protected: int) -> Tensor:
+    """The reference realisation, by stable sort: see :func:`edgetok.ops.rank_top`."""
+    check_rank(scores.shape[1], k, protected)
+    return scores[:, protected:].argsort(dim=1, descending=True, stable=True)[:, :k] + protected
+
+
+def sort_free_rank(scores: Tensor, k: int, protected: int, *, dtype: torch.dtype | None = None) -> Tensor:
+    """The same by matmul, sub, mul, clamp and abs; ids are integer-valued floats."""
+    n = scores.shape[1]
+    check_rank(n, k, protected)
+    rank = stable_rank(scores[:, protected:], dtype)
+    picks = (1 - (rank.unsqueeze(1) - iota(0, k, rank).unsqueeze(-1)).abs()).clamp(0, 1)
+    return picks @ iota(protected, n, rank)

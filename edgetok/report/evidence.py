@@ -94,6 +94,24 @@ class Parity(Section):
     executed: bool = Field(True, description="False where the file could not be executed; then nothing is proven.")
 
 
+class Perplexity(Part):
+    """Perplexity a token of both models on the same text. ``ratio`` is dense / optimised: below 1 is a loss."""
+
+    tokens: int = Field(ge=1, description="Tokens predicted.")
+    windows: int = Field(ge=1, description="Windows of text, each read on its own.")
+    dense: float = Field(ge=1)
+    optimized: float = Field(ge=1)
+    ratio: float = Field(gt=0)
+    ci95: tuple[float, float] | None = Field(None, description="Paired 95 % interval of the ratio, over windows.")
+    method: str = ""
+
+    @model_validator(mode="after")
+    def _ratio_is_dense_by_optimized(self) -> Self:
+        if abs(self.dense / self.optimized - self.ratio) > 1e-6 * self.ratio:
+            raise ValueError(f"perplexity: ratio is dense / optimized, not {self.ratio:g}")
+        return self
+
+
 class Accuracy(Section):
     """Task accuracy of both models on the same samples. All figures are null where nothing was evaluated.
 
@@ -112,6 +130,7 @@ class Accuracy(Section):
     method: str | None = Field(None, description="How the interval was computed.")
     metric: str = "top-1"
     data: str | None = None
+    perplexity: Perplexity | None = Field(None, description="Of language models; ``n`` then counts windows.")
 
     @model_validator(mode="after")
     def _drop_is_dense_minus_optimized(self) -> Self:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgetok.report.wording import (
+    DASH,
     NONE,
     count,
     interval,
@@ -59,7 +60,12 @@ def _accuracy(report: Report) -> list[Figure]:
         return []
     low_high = f" ({interval(*found.ci95)})" if found.ci95 else ""
     drop = f"drop {points(found.drop)}{low_high}"
-    return [Figure(f"{found.metric}, points", points(found.dense), points(found.optimized), drop, found.how)]
+    rows = [Figure(f"{found.metric}, points", points(found.dense), points(found.optimized), drop, found.how)]
+    text = found.perplexity
+    if text is not None:
+        compared = ratio(text.ratio) + (f" ({text.ci95[0]:.3f}{DASH}{text.ci95[1]:.3f})" if text.ci95 else "")
+        rows.insert(0, Figure("perplexity", number(text.dense), number(text.optimized), compared, found.how))
+    return rows
 
 
 def _cost(report: Report) -> list[Figure]:

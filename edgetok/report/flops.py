@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from edgetok.target import Realisations
 
 Category = Literal["embedding", "blocks", "head", "matching"]
+LAYERS = frozenset({"aten.linear", "aten.addmm", "edgetok.packed_matmul"})
+"""Layers besides convolutions and attention: never what a plugin inserted."""
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 
 
@@ -71,21 +73,22 @@ def count_flops(program: Program, realisations: Realisations | None = None) -> F
 def _inserted(node: Node) -> bool:
     """Work a plugin added: its own operations and bare matrix products, not the layers that it re-emitted."""
     name = op_name(node)
-    if name.startswith("edgetok."):
+    layer = is_attention(node) or "conv" in name or name in LAYERS
+    if name.startswith("edgetok.") and not layer:
         return True
-    layer = is_attention(node) or "conv" in name or name in {"aten.linear", "aten.addmm"}
     return bool(lineage(node, "plugin")) and not layer
 
 
 def _macs(node: Node, shapes: Shapes, realisations: Realisations | None) -> int | None:
-    if realisations is not None and op_name(node).startswith("edgetok.") and _by_matmul(node, shapes, realisations):
+    own = op_name(node).startswith("edgetok.") and op_name(node) not in LAYERS
+    if realisations is not None and own and _by_matmul(node, shapes, realisations):
         return realised_macs(node, shapes, realisations)
     return macs(node, shapes)
 
 
 def _by_matmul(node: Node, shapes: Shapes, realisations: Realisations) -> bool:
     """Whether the target realises the node by matrix products, and not by sorting or moving entries."""
-    if op_name(node) in {"edgetok.bipartite_match", "edgetok.select_top"}:
+    if op_name(node) in {f"edgetok.{name}" for name in ("bipartite_match", "match_among", "rank_top", "select_top")}:
         return realisations.match == "sort-free"
     index = {"edgetok.restore": 1, "edgetok.reduce": 0, "edgetok.compose": 0}.get(op_name(node))
     tokens = int(str(node.args[3])) if index is None else shapes.of(node.args[index])[1]

@@ -71,7 +71,7 @@ def unknown(node: Node) -> bool:
     return name in HEAVY or foreign or type(node.target).__name__ == "HigherOrderOperator"
 
 
-@register_macs("aten.linear", "aten.mm", "aten.bmm", "aten.matmul", "aten.mv", "aten.dot")
+@register_macs("aten.linear", "aten.mm", "aten.bmm", "aten.matmul", "aten.mv", "aten.dot", "edgetok.packed_matmul")
 def _matmul(node: Node, shapes: Shapes) -> int:
     return shapes.count(node) * shapes.of(node.args[0])[-1]
 

@@ -10,7 +10,7 @@ from edgetok.report.markup import Child, Markup, tag
 from edgetok.report.wording import NONE, SPACE, count, interval, number, points
 
 if TYPE_CHECKING:
-    from edgetok.report.evidence import OutputParity
+    from edgetok.report.evidence import OutputParity, Perplexity
     from edgetok.report.schema import Report
 
 
@@ -19,7 +19,8 @@ def accuracy(report: Report) -> Markup:
     found = report.accuracy
     if found.drop is None:
         return section("Accuracy", tag("p", "Not evaluated in this run."), how(found))
-    rows = [
+    rows: list[tuple[Child, Child]] = [
+        *_perplexity(found.perplexity),
         (f"{found.metric}, dense", f"{points(found.dense)} %"),
         (f"{found.metric}, optimised", f"{points(found.optimized)} %"),
         ("drop", f"{points(found.drop)} points"),
@@ -37,6 +38,18 @@ def accuracy(report: Report) -> Markup:
         tag("p", f"Data: {found.data}", class_="quiet") if found.data else None,
         how(found),
     )
+
+
+def _perplexity(found: Perplexity | None) -> list[tuple[Child, Child]]:
+    if found is None:
+        return []
+    low_high = f" (95 %: {found.ci95[0]:.3f} to {found.ci95[1]:.3f})" if found.ci95 else ""
+    return [
+        ("perplexity, dense", number(found.dense, 4)),
+        ("perplexity, optimised", number(found.optimized, 4)),
+        ("dense / optimised", f"{found.ratio:.3f}{low_high}"),
+        ("tokens", f"{found.tokens:,} in {count(found.windows, 'window')}"),
+    ]
 
 
 def parity(report: Report) -> Markup:

@@ -1,8 +1,9 @@
 """MACs of the ``edgetok`` operations, in the realisation that a target gets.
 
 By sorting and gathering (the default): a match is ``N_a * N_b * d``, every unprotected even token against every odd
-one (two more channels with sizes, which tell padding apart); a reduction is one MAC per merged value (r * C); moving
-entries costs none. By matrix products (``sort-free``, ``one-hot``): what the realisation itself multiplies.
+one, or every source given against every target (two more channels with sizes, which tell padding apart); a reduction is
+one MAC per merged value (r * C); moving entries costs none. By matrix products (``sort-free``, ``one-hot``): what the
+realisation itself multiplies.
 """
 
 from __future__ import annotations
@@ -49,12 +50,19 @@ def _match(node: Node, shapes: Shapes) -> int:
     return batch * evens * odds * (width + (2 if sizes is not None else 0))
 
 
+@register_macs("edgetok.match_among")
+def _match_among(node: Node, shapes: Shapes) -> int:
+    metric, sizes, sources, targets = node.args[:4]
+    (batch, _, width), links = shapes.of(metric), shapes.of(sources)[1] * shapes.of(targets)[1]
+    return batch * links * (width + (2 if sizes is not None else 0))
+
+
 @register_macs("edgetok.reduce")
 def _reduce(node: Node, shapes: Shapes) -> int:
     merged = 0 if node.args[5] == "first" else prod(shapes.of(node.args[3]))
     return merged * shapes.of(node.args[0])[-1]
 
 
-@register_macs("edgetok.restore", "edgetok.select_top", "edgetok.destinations", "edgetok.compose")
+@register_macs("edgetok.restore", "edgetok.select_top", "edgetok.rank_top", "edgetok.destinations", "edgetok.compose")
 def _moves(node: Node, shapes: Shapes) -> int:
     return 0

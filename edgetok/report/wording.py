@@ -127,6 +127,9 @@ def accuracy(report: Report) -> str:
     found = report.accuracy
     if found.drop is None:
         return "Accuracy not evaluated"
+    if found.perplexity is not None:
+        text = found.perplexity
+        return f"perplexity {number(text.optimized)} against {number(text.dense)} on {text.tokens:,} tokens"
     moved = points(abs(found.drop))
     change = "unchanged" if float(moved) == 0 else f"{moved} points {'lower' if found.drop > 0 else 'higher'}"
     return f"{found.metric} {change} on {found.n:,} samples" if found.n else f"{found.metric} {change}"
@@ -135,6 +138,8 @@ def accuracy(report: Report) -> str:
 def harmless(report: Report) -> bool:
     """Whether accuracy was evaluated and its drop cannot be told from none (the interval reaches zero)."""
     found = report.accuracy
+    if found.perplexity is not None:
+        return (found.perplexity.ci95[1] if found.perplexity.ci95 else found.perplexity.ratio) >= 1
     return found.drop is not None and (found.ci95[0] if found.ci95 else found.drop) <= 0
 
 

@@ -9,6 +9,7 @@ from edgetok.errors import DatasetNotFound
 from edgetok.session.evidence import find_data
 from edgetok.session.inputs import Fitted, Samples, seeded
 from edgetok.session.interface import batched, fixed_batch
+from edgetok.session.weights import weight_plugin
 
 if TYPE_CHECKING:
     from edgetok.recipe import Recipe
@@ -37,8 +38,8 @@ def find_calibration(prepared: Prepared, recipe: Recipe, dataset: Fitted | None)
     Raises:
         DatasetNotFound: it is missing or malformed, or too small to calibrate and evaluate on.
     """
-    chosen = prepared.tools.precision
-    wanted = chosen.samples if chosen else 0
+    chosen, weights = prepared.tools.precision, weight_plugin(prepared)
+    wanted = max(chosen.samples if chosen else 0, weights.calibration_samples() if weights else 0)
     if not wanted:
         return Calibration(), dataset
     given = _given(prepared, recipe)

@@ -18,6 +18,7 @@ from edgetok.session.latency import measure_cost
 from edgetok.session.manifest import write_files_manifest
 from edgetok.session.reporting import Evidence, make_report
 from edgetok.session.variants import build_variants
+from edgetok.session.weights import rewrite_weights
 from edgetok.verify import TOLERANCES
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def deliver(prepared: Prepared, recipe: Recipe, stage: Path, scratch: Path, cloc
     dataset = find_data(prepared, recipe, data)
     calibration, dataset = find_calibration(prepared, recipe, dataset)
     samples, kind = parity_samples(prepared, recipe, dataset or calibration.data)
-    variants = build_variants(prepared, stage, scratch, clock, calibration.batches)
+    weights = rewrite_weights(prepared, calibration.batches, calibration.how, scratch, clock)
+    variants = build_variants(prepared, stage, scratch, clock, calibration.batches, weights)
     with clock.stage("verify"):
         captured = check_capture(prepared, variants.dense.program)
         parity = check_parity(prepared, recipe, variants, samples, kind, scratch)
@@ -53,7 +55,9 @@ def deliver(prepared: Prepared, recipe: Recipe, stage: Path, scratch: Path, cloc
         accuracy = measure_accuracy(prepared, recipe, variants, dataset, clock)
     with clock.stage("measure"):
         cost = measure_cost(prepared, recipe, variants, samples, clock)
-    report = make_report(prepared, recipe, Evidence(variants, parity, accuracy, cost, clock.seconds, calibration.how))
+    report = make_report(
+        prepared, recipe, Evidence(variants, parity, accuracy, cost, clock.seconds, calibration.how, weights)
+    )
     with clock.stage("write"):
         _write(stage, recipe, report)
         vectors = _write_vectors(stage, prepared, recipe, variants, samples)

@@ -14,6 +14,7 @@ from edgetok.verify import Delivery, Parity, verify
 from edgetok.verify.checkbuild import Toolchain
 
 if TYPE_CHECKING:
+    from edgetok.evaluate import TokenWindows
     from edgetok.graph import TensorSpec
     from edgetok.recipe import Recipe
     from edgetok.session.clock import Clock
@@ -36,9 +37,8 @@ def find_data(prepared: Prepared, recipe: Recipe, data: Pairs | None, *, labelle
     spec = data if data is not None else recipe.eval.data
     if spec is None:
         return None
-    from edgetok.evaluate import load_dataset
+    from edgetok.evaluate import TokenWindows, load_dataset
 
-    classes = _classes(prepared.program.outputs) if labelled else 0
     dataset = load_dataset(
         spec,
         recipe.eval.preprocessing or prepared.model.preprocessing,
@@ -47,6 +47,10 @@ def find_data(prepared: Prepared, recipe: Recipe, data: Pairs | None, *, labelle
         limit=recipe.eval.limit,
         labelled=labelled,
     )
+    if isinstance(dataset, TokenWindows):
+        _check_tokens(dataset, prepared.program.outputs)
+        return Fitted(dataset, delivered(prepared, prepared.program.inputs))
+    classes = _classes(prepared.program.outputs) if labelled else 0
     odd = [label for label in getattr(dataset, "labels", ()) if label >= classes]
     if labelled and odd:
         raise DatasetNotFound(
@@ -63,9 +67,26 @@ def _classes(outputs: tuple[TensorSpec, ...]) -> int:
         raise UnsupportedModel(
             f"Output {scores.name!r} is no class scores, so accuracy cannot be evaluated.",
             why=f"its shape is {scores.shape}",
-            hint="Evaluate classifiers here; other tasks with your own code on the bundle.",
+            hint="Evaluate classifiers and language models here; other tasks with your own code on the bundle.",
         )
     return scores.shape[1]
+
+
+def _check_tokens(windows: TokenWindows, outputs: tuple[TensorSpec, ...]) -> None:
+    scores = next((spec for spec in outputs if spec.name == "logits"), outputs[0])
+    vocabulary = scores.shape[-1]
+    if len(scores.shape) != 3 or not isinstance(vocabulary, int):
+        raise UnsupportedModel(
+            f"Output {scores.name!r} is no scores of the next token, so perplexity cannot be evaluated.",
+            why=f"its shape is {scores.shape}",
+            hint="A file of tokens is for language models; give pictures or samples with labels.",
+        )
+    if windows.largest >= vocabulary:
+        raise DatasetNotFound(
+            f"The tokens of {windows.name} are not the model's.",
+            why=f"id {windows.largest}; the model has {vocabulary}, counted from 0",
+            hint="Make the file with the model's own tokenizer.",
+        )
 
 
 def parity_samples(prepared: Prepared, recipe: Recipe, dataset: Fitted | None) -> tuple[Samples, Kind]:

@@ -13,6 +13,7 @@ from edgetok.errors import BadCommand, BrokenWeights, DigestMismatch, ParityFail
 from edgetok.options import build
 from edgetok.order import order
 from edgetok.plan import Plan, make_plan, steps_of
+from edgetok.plugin import WeightPlugin
 from edgetok.registry import installed
 from edgetok.session.interface import is_executable
 from edgetok.session.precision import Chosen, choose
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from edgetok.recipe import Recipe
     from edgetok.session.clock import Clock
     from edgetok.target import Target
+    from edgetok.weights import Place
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ def prepare(
     with clock.stage("plan"):
         sites = tuple(find_sites(program))
         scheme = tools.precision.scheme if tools.precision else None
-        plan = make_plan(program, sites, tools.plugins, tools.target, scheme=scheme, strict=strict)
+        places = _places(tools.plugins, component)
+        plan = make_plan(program, sites, tools.plugins, tools.target, scheme=scheme, weights=places, strict=strict)
     if recipe.plan_digest not in (None, plan.digest):
         raise DigestMismatch(
             "This recipe now gives another plan than the one it recorded.",
@@ -127,6 +130,11 @@ def prepare(
             hint="Remove plan_digest from the recipe to accept the new plan.",
         )
     return Prepared(recipe, tools, found, component, program, sites, plan)
+
+
+def _places(plugins: Sequence[Plugin], component: Component) -> list[Place]:
+    weights = [plugin for plugin in plugins if isinstance(plugin, WeightPlugin)]
+    return [place for plugin in weights for place in plugin.places(component)]
 
 
 @contextmanager

@@ -18,10 +18,12 @@ from edgetok.session.versions import machine, versions
 
 if TYPE_CHECKING:
     from edgetok.graph import TensorSpec
+    from edgetok.plan import Plan
     from edgetok.recipe import Recipe
     from edgetok.session.latency import Cost
     from edgetok.session.prepare import Prepared
     from edgetok.session.variants import Variants
+    from edgetok.session.weights import Rewritten as Weights
     from edgetok.verify import Parity
 
 
@@ -35,12 +37,13 @@ class Evidence:
     cost: Cost
     seconds: dict[str, float]
     calibrated: str = ""
+    weights: Weights | None = None
 
 
 def make_report(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> Report:
     """Assemble the report; nothing is measured here but what is counted on the graphs."""
     variants, tools, plan = evidence.variants, prepared.tools, prepared.plan
-    rewritten = [d for d in plan.decisions if d.refusal is None and d.keep < d.tokens]
+    rewrites = _rewrites(plan, evidence.weights)
     return Report(
         created=datetime.now(UTC),
         plan_digest=plan.digest,
@@ -53,7 +56,7 @@ def make_report(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> Repor
             summary=tools.target.summary,
             precision=plan.precision,
         ),
-        plugins=tuple(PluginInfo.of(p, sum(d.plugin == p.name for d in rewritten)) for p in tools.plugins),
+        plugins=tuple(PluginInfo.of(p, sum(r.plugin == p.name for r in rewrites)) for p in tools.plugins),
         tokens=Tokens(
             how="Read off the graphs that were exported.",
             per_layer=tokens_per_layer(variants.optimised.program),
@@ -71,12 +74,8 @@ def make_report(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> Repor
         latency=evidence.cost.latency,
         memory=evidence.cost.memory,
         load_ms=evidence.cost.load_ms,
-        rewrites=tuple(
-            Rewritten(site=d.site, plugin=d.plugin, what=f"{d.tokens} -> {d.keep} tokens") for d in rewritten
-        ),
-        refusals=tuple(
-            Refusal(site=d.site, plugin=d.plugin, reason=d.refusal) for d in plan.decisions if d.refusal is not None
-        ),
+        rewrites=rewrites,
+        refusals=_refusals(plan),
         notes=(*_notes(prepared, recipe, evidence), *(f"{d.site}: {d.note}" for d in plan.decisions if d.note)),
         timings=Timings(how="Wall clock of each stage of this run.", seconds=dict(evidence.seconds)),
         versions=versions(tools.target),
@@ -87,6 +86,22 @@ def make_report(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> Repor
         ),
         preprocessing=recipe.eval.preprocessing or prepared.model.preprocessing,
         recipe=recipe.model_copy(update={"output": None}).model_dump(mode="json"),
+    )
+
+
+def _rewrites(plan: Plan, weights: Weights | None) -> tuple[Rewritten, ...]:
+    reduced = [d for d in plan.decisions if d.refusal is None and d.keep < d.tokens]
+    places = weights.done.places if weights else ()
+    return (
+        *(Rewritten(site=p.name, plugin=p.plugin, what=p.what) for p in places if p.refusal is None),
+        *(Rewritten(site=d.site, plugin=d.plugin, what=f"{d.tokens} -> {d.keep} tokens") for d in reduced),
+    )
+
+
+def _refusals(plan: Plan) -> tuple[Refusal, ...]:
+    return (
+        *(Refusal(site=p.name, plugin=p.plugin, reason=p.refusal) for p in plan.weights if p.refusal is not None),
+        *(Refusal(site=d.site, plugin=d.plugin, reason=d.refusal) for d in plan.decisions if d.refusal is not None),
     )
 
 
@@ -111,7 +126,10 @@ def _notes(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> tuple[str,
         notes.insert(0, "Parity FAILED. This file was delivered because the run allowed it (parity.allow_failure).")
     if fixed and recipe.bench.enabled and set(recipe.bench.batches) != {fixed}:
         notes.append(f"The file takes batches of {fixed} only, so latency is measured at that size.")
-    if evidence.calibrated:
+    if evidence.weights:
+        notes += evidence.weights.done.notes
+        notes.append(f"Weights were calibrated {evidence.weights.how}.")
+    elif evidence.calibrated:
         notes.append(f"Ranges of activations were calibrated {evidence.calibrated}.")
     if not prepared.model.source:
         notes.append("The model was given in memory: recipe.yaml replays from Python, with the model given again.")

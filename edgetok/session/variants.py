@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgetok.session.clock import Clock
     from edgetok.session.inputs import Arrays
     from edgetok.session.prepare import Prepared, Tools
+    from edgetok.session.weights import Rewritten
 
 
 @dataclass(frozen=True)
@@ -62,26 +63,33 @@ class Variants:
 
 
 def build_variants(
-    prepared: Prepared, delivery: Path, scratch: Path, clock: Clock, calibration: Sequence[Arrays] = ()
+    prepared: Prepared,
+    delivery: Path,
+    scratch: Path,
+    clock: Clock,
+    calibration: Sequence[Arrays] = (),
+    weights: Rewritten | None = None,
 ) -> Variants:
     """Re-trace and export all; the optimised file is written to ``delivery``, others to ``scratch``.
 
-    A plan that changes nothing delivers the dense program itself, exported once.
+    A plan that changes nothing delivers the dense program itself, exported once. With ``weights`` the optimised program
+    is the one with rewritten weights, and the dense one has them as they were.
     """
     from edgetok.graph import rewrite
 
     tools, chosen = prepared.tools, prepared.tools.precision
     with clock.stage("rewrite"):
-        optimised = rewrite(prepared.program, prepared.steps)
+        source = weights.prepared if weights else prepared
+        optimised = rewrite(source.program, source.steps)
         declared = chosen.declare(optimised, calibration) if chosen else optimised
     with clock.stage("forecast"):
         forecast = foresee(declared, tools)
     with clock.stage("export"):
         delivered = _export(declared, tools, delivery, "model")
-    if not prepared.steps and chosen is None:
+    if not prepared.steps and chosen is None and weights is None:
         return Variants(delivered, delivered, forecast=forecast)
     with clock.stage("rewrite dense"):
-        dense = rewrite(prepared.program) if prepared.steps else optimised
+        dense = rewrite(prepared.program) if prepared.steps or weights else optimised
     with clock.stage("export dense"):
         plain = _export(dense, tools, scratch, "dense")
         if chosen is None or not prepared.steps:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MAX_LAYERS = 2048
+_LANGUAGE_MODELS = re.compile(r"(ForCausalLM|LMHeadModel)$")
+"""Causal: padding at the end changes nothing before it, so that token ids are their only input."""
 _CLASSIFIERS = re.compile(r"For(Image|Video|Audio|Sequence)Classification(WithTeacher)?$")
 
 
@@ -58,6 +60,7 @@ def load_directory(directory: Path, *, source: str, name: str = "") -> Model:
         preprocessing=preprocessing,
         labels=labels,
         licence=_licence(directory),
+        directory=directory,
     )
 
 
@@ -117,6 +120,8 @@ def _component(
     cls, config = _class_and_config(directory, raw)
     module, attention = _build(cls, config)
     parameters = set(inspect.signature(module.forward).parameters)
+    if _LANGUAGE_MODELS.search(cls.__name__):
+        parameters -= {"attention_mask"}
     inputs = example_inputs(config, parameters)
     wanted = final_size(preprocessing)
     if wanted and "pixel_values" in inputs and tuple(inputs["pixel_values"].shape[-2:]) != wanted:
@@ -163,12 +168,15 @@ def _build(cls: Any, config: Any) -> tuple[nn.Module, str]:
     import torch
     from transformers.initialization import no_init_weights
 
+    from edgetok.sources.experts import implementation
     from edgetok.sources.fake import fake_parameters
 
     attention = "sdpa" if getattr(cls, "_supports_sdpa", False) else "eager"
     try:
         with no_init_weights(), fake_parameters(), torch.random.fork_rng(devices=[]):
-            module = cls._from_config(config, dtype=torch.float32, attn_implementation=attention)
+            module = cls._from_config(
+                config, dtype=torch.float32, attn_implementation=attention, experts_implementation=implementation()
+            )
         module.tie_weights()
     except Exception as error:
         raise UnsupportedModel(f"{cls.__name__} cannot be built from its config.", why=cause(error)) from error
@@ -206,12 +214,15 @@ def _weights(cls: Any, config: Any, directory: Path, attention: str) -> Callable
 def _read_weights(cls: Any, config: Any, directory: Path, attention: str) -> nn.Module:
     import torch
 
+    from edgetok.sources.experts import implementation
+
     try:
         module, info = cls.from_pretrained(
             directory,
             config=config,
             dtype=torch.float32,
             attn_implementation=attention,
+            experts_implementation=implementation(),
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,

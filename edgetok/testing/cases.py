@@ -42,6 +42,7 @@ class Case:
         plugin: other options for this case; ``None`` takes the kit's ``plugin``.
         task: what the method may lose here.
         export: whether its file is checked too; that is slow, and one model of each kind is enough.
+        task_only: whether it is there for its task alone: other checks then leave out this model.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Case:
     plugin: TokenReduction | None = None
     task: Task | None = None
     export: bool = True
+    task_only: bool = False
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,9 @@ class DeliveryChecks(Stage):
 def targets_here() -> list[Target]:
     """One installed fp32 target per exporter whose packages are here and whose runtime is too."""
     found: dict[str, Target] = {}
-    for held in sorted(installed().targets.values(), key=lambda held: held.name != "onnx-cpu"):
+    for held in sorted(
+        installed().targets.values(), key=lambda held: (held.name != "onnx-cpu", held.value.proof != "run")
+    ):
         target = held.value
         here = target.exporter in installed().exporters and target.verified_by and not missing(target.requires)
         here = here and target.proof in ("run", "simulated") and has_device(target) and target.dtypes[0] == "fp32"

@@ -115,7 +115,7 @@ def _chosen(plugin: PrecisionPlugin, target: Target) -> Chosen | None:
 def _runnable() -> list[Target]:
     """One target per exporter that runs or simulates its files here."""
     found: dict[str, Target] = {}
-    for held in installed().targets.values():
+    for held in sorted(installed().targets.values(), key=lambda held: held.value.proof != "run"):
         target = held.value
         here = target.proof in ("run", "simulated") and not missing(target.requires) and has_device(target)
         if here and target.precisions and target.exporter in installed().exporters:

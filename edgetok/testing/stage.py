@@ -50,7 +50,8 @@ class Stage:
         """The models that a check gets, by the name of its argument."""
         lossy = [case for case in self.accepts if case.task]
         exported = [case for case in self.accepts if case.export]
-        return {"accepted": self.accepts, "refused": self.refuses, "lossy": lossy, "exported": exported}
+        accepted = [case for case in self.accepts if not case.task_only]
+        return {"accepted": accepted, "refused": self.refuses, "lossy": lossy, "exported": exported}
 
     def plugin_for(self, case: Case) -> TokenReduction:
         """The plugin with the options of a case."""

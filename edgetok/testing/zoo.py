@@ -74,6 +74,11 @@ def features() -> dict[str, Tensor]:
     return {"x": torch.randn(2, TOKENS, 32, generator=torch.Generator().manual_seed(4))}
 
 
+def videos() -> dict[str, Tensor]:
+    """Two videos of 10 frames of 24 x 24: 5 x 3 x 3 tokens."""
+    return {"pixel_values": torch.randn(2, 10, 3, 24, 24, generator=torch.Generator().manual_seed(6))}
+
+
 def _picture(architecture: str, config: str, role: Role = "encoder", **options: Any) -> Factory:
     return partial(hugging_face, architecture, config, {**IMAGE, **options}, pictures, role)
 
@@ -131,6 +136,14 @@ dinov2 = _picture("Dinov2Model", "Dinov2Config")
 dinov2_registers = _picture("Dinov2WithRegistersModel", "Dinov2WithRegistersConfig")
 dinov3 = _picture("DINOv3ViTModel", "DINOv3ViTConfig", num_register_tokens=4)
 beit = _picture("BeitModel", "BeitConfig", use_relative_position_bias=True)
+videomae: Factory = partial(
+    hugging_face,
+    "VideoMAEModel",
+    "VideoMAEConfig",
+    {**SIZES, "image_size": 24, "patch_size": 8, "num_frames": 10, "tubelet_size": 2},
+    videos,
+    "encoder",
+)
 bert: Factory = partial(hugging_face, "BertModel", "BertConfig", TEXT, sentences, "encoder")
 
 ACCEPTED = (
@@ -171,5 +184,5 @@ def accepted(*ids: str) -> tuple[Case, ...]:
 __all__ = [
     "ACCEPTED", "REFUSED", "accepted", "banded", "beit", "bert", "causal", "clip_vision", "component", "deit", "dinov2",
     "dinov2_registers", "dinov3", "features", "hugging_face", "pictures", "seeded", "sentences", "siglip", "space_time",
-    "symbolic_tokens", "transformer_encoder", "vit", "vit_tokens", "windowed",
+    "symbolic_tokens", "transformer_encoder", "videomae", "videos", "vit", "vit_tokens", "windowed",
 ]  # fmt: skip

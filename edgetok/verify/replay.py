@@ -13,7 +13,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgetok.errors import BadInputs
-from edgetok.ops.decisions import DECISION_OPS, as_decision, gap, same
+from edgetok.ops.decisions import DECISION_OPS, choice_of, gap, outputs_of, same
 
 if TYPE_CHECKING:
     from edgetok.graph.program import Program
@@ -72,18 +72,20 @@ class Replay(Interpreter):
     def _judge(self, n: Node, own: Any) -> Any:
         """Judge the runtime's decision; samples where it is no valid one go on with the reference's own."""
         single = isinstance(own, Tensor)
-        mine = (own,) if single else tuple(own)
-        theirs = tuple(as_decision(part) for part in self.decisions[n.name])
+        op: Any = n.target
+        mine = choice_of(op, (own,) if single else tuple(own))
+        theirs = choice_of(op, self.decisions[n.name])
         args = positional(n, *self.fetch_args_kwargs_from_env(n))
-        cost = gap(n.target, args, theirs)  # type: ignore[arg-type]
+        cost = gap(op, args, theirs)
         valid = torch.isfinite(cost)
         fits = [t.shape == m.shape for t, m in zip(theirs, mine, strict=True)]
-        alike = same(n.target, theirs, mine) if all(fits) else torch.zeros_like(valid)  # type: ignore[arg-type]
+        alike = same(op, theirs, mine) if all(fits) else torch.zeros_like(valid)
         self.judgements.append(Judgement(n.name, alike.numpy(), cost.double().numpy()))
         if not all(fits):
             return own
         used = [torch.where(valid.view(-1, *[1] * (m.dim() - 1)), t, m) for t, m in zip(theirs, mine, strict=True)]
-        return used[0] if single else tuple(used)
+        outputs = outputs_of(op, args, tuple(used))
+        return outputs[0] if single else outputs
 
 
 def positional(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ PARTS = {path.stem for path in (Path(__file__).parents[2] / "edgetok").iterdir()
 
 LAYERS = {
     **dict.fromkeys(("cli", "api", "testing"), 5),
-    "session": 4,
+    **dict.fromkeys(("session", "tune"), 4),
     **dict.fromkeys(
         ("recipe", "options", "model", "ops", "plugin", "precision", "exporter", "target", "hookspecs", "tags"), 2
     ),

@@ -32,7 +32,7 @@ def test_a_target_file_holds_together(path, extras):
     assert target.ops.source, "say where the table of operations is from"
     assert target.proof in ("run", "simulated") or not target.verified_by
     brought = {re.split(r"[^\w-]", requirement)[0].replace("-", "_") for requirement in extras[target.extra]}
-    assert set(target.requires) <= brought
+    assert {target.packages.get(name, name).replace("-", "_") for name in target.requires} <= brought
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

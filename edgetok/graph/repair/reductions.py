@@ -32,7 +32,7 @@ def _over_tokens(operation: Operation, state: SpaceState, where: Occurrence, ver
     from edgetok.graph.repair import whole
 
     source, name = operand(operation.node), op_name(operation.node)
-    exact = not state.drops(version) and not state.padded
+    exact = not (state.drops(version) or state.padded or state.is_soft(version))
     if exact and name in ("amax", "amin"):
         return operation.plain()
     held = _weighted(operation, state, where, version) if exact and name in ("mean", "sum") else None

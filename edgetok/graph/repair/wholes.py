@@ -24,22 +24,25 @@ _SORTS = names("topk sort argsort")
 _ALONG = names("cumsum softmax _softmax log_softmax _log_softmax _safe_softmax")
 _SPLITS = names("split split_with_sizes chunk")
 _NORMS = names("layer_norm rms_norm native_layer_norm")
+_CHANNEL_NORM = "_native_batch_norm_legit_no_training"
+"""Of running statistics, one each for the entries of axis 1: it treats all others alike."""
 
 _PRODUCTS = {"matmul": 0, "bmm": 0, "mm": 0, "addmm": 1, "baddbmm": 1}
 """Matrix products, with the position of their first factor."""
 
 _ONE_BY_ONE = names(
-    """add sub mul div pow rsub maximum minimum fmod remainder where masked_fill clamp clamp_min clamp_max
+    """add sub mul div pow rsub maximum minimum fmod remainder where masked_fill clip clamp clamp_min clamp_max
     eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_not
     __and__ __or__ abs neg exp expm1 log log1p log2 sqrt rsqrt reciprocal square sin cos tan tanh sigmoid erf
     floor ceil round trunc sign relu relu6 gelu silu mish elu leaky_relu celu selu hardtanh hardswish hardsigmoid
     softplus logsigmoid prelu clone alias detach contiguous to _to_copy type_as copy nan_to_num zeros_like
     isnan isinf isfinite floor_divide addcmul addcdiv lerp atan atan2 sinh cosh erfc logaddexp bitwise_xor frac
     threshold ones_like full_like fill linear einsum embedding max min reshape view _unsafe_view flatten unflatten
+    edgetok::packed_matmul
     transpose swapaxes permute t mT unsqueeze squeeze expand select unbind cat concat stack slice
     scaled_dot_product_attention"""
 )
-_ALIKE = _ONE_BY_ONE.union(_REDUCTIONS, _SORTS, _ALONG, _SPLITS, _NORMS, _PRODUCTS)
+_ALIKE = _ONE_BY_ONE.union(_REDUCTIONS, _SORTS, _ALONG, _SPLITS, _NORMS, _PRODUCTS, (_CHANNEL_NORM,))
 """Operations that may run on fewer tokens, as long as the token axis is not one they work along."""
 
 
@@ -139,7 +142,9 @@ def _contracts(node: fx.Node, name: str, source: fx.Node, at: int, rank: int) ->
         return (at == rank - 2 and source in (key, value)) or (at == rank - 1 and source in (query, key))
     if name in _NORMS:
         return source is not node.args[0] or at >= rank - len(argument(node, 1, "normalized_shape"))
-    if name == "linear":
+    if name == _CHANNEL_NORM:
+        return source is not node.args[0] or at == 1
+    if name in ("linear", "edgetok::packed_matmul"):
         return source is not node.args[0] or at == rank - 1
     if name == "embedding":
         return source is node.args[0]

@@ -32,6 +32,17 @@ def linear(labeller: Labeller, node: fx.Node) -> Axes:
     return (*axes[:-1], matrix[0])
 
 
+@rule("edgetok::packed_matmul")
+def packed_matmul(labeller: Labeller, node: fx.Node) -> Axes:
+    """``(..., T, in) x (..., out, bytes) -> (..., T, out)``: the columns of the matrix are hidden in its bytes."""
+    x, codes = operand(node, 0), operand(node, 1)
+    left, right, shape = labeller.axes(x), labeller.axes(codes), labeller.shape(node)
+    mark("channel", left[-1], right[-2])
+    mark("feature", right[-2])
+    pairs = ((left[:-2], labeller.shape(x)[:-2]), (right[:-2], labeller.shape(codes)[:-2]))
+    return (*labeller.broadcast(shape[:-2], *pairs, origin=node.name), *left[-2:-1], right[-2])
+
+
 @rule("addmm", "baddbmm")
 def addmm(labeller: Labeller, node: fx.Node) -> Axes:
     """``bias + (..., n, k) x (..., k, m)``."""

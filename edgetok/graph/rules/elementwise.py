@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @rule(
     *names(
-        """add sub mul div pow rsub maximum minimum fmod remainder where masked_fill clamp clamp_min clamp_max
+        """add sub mul div pow rsub maximum minimum fmod remainder where masked_fill clip clamp clamp_min clamp_max
         eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_not __and__
         __or__ abs neg exp expm1 log log1p log2 sqrt rsqrt reciprocal square sin cos tan tanh sigmoid erf floor ceil
         round trunc sign relu relu6 gelu silu mish elu leaky_relu celu selu hardtanh hardswish hardsigmoid softplus
@@ -30,7 +30,7 @@ def elementwise(labeller: Labeller, node: fx.Node) -> Axes:
     return labeller.elementwise(node)
 
 
-@rule("native_layer_norm", "native_group_norm")
+@rule("native_layer_norm", "native_group_norm", "_native_batch_norm_legit_no_training")
 def native_norm(labeller: Labeller, node: fx.Node) -> list[Axes]:
     """The input's axes, and fresh ones for the statistics."""
     shapes = [labeller.labels.symbols.sizes(v.shape) for v in node.meta["val"][1:]]

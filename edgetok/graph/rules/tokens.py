@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edgetok.graph.labels import Labeller
 
 
-@rule("edgetok::bipartite_match")
+@rule("edgetok::bipartite_match", "edgetok::match_among")
 def bipartite_match(labeller: Labeller, node: fx.Node) -> list[Axes]:
     """``metric (b, n, d) -> keep (b, m), src (b, r), dst (b, r)``."""
     batch = labeller.axes(operand(node, 0))[0]
@@ -24,7 +24,7 @@ def bipartite_match(labeller: Labeller, node: fx.Node) -> list[Axes]:
     return [(batch, kept), (batch, merged), (batch, merged)]
 
 
-@rule("edgetok::select_top")
+@rule("edgetok::select_top", "edgetok::rank_top")
 def select_top(labeller: Labeller, node: fx.Node) -> Axes:
     """``scores (b, n) -> keep (b, k)``."""
     return (labeller.axes(operand(node, 0))[0], labeller.fresh(labeller.shape(node)[1:], node.name)[0])

@@ -14,7 +14,7 @@ import torch
 from edgetok.errors import ExportFailed, TargetRefuses
 from edgetok.exporter import Exported
 from edgetok.lowering import lower
-from edgetok_exporters.coreml import compress, images
+from edgetok_exporters.coreml import compress, images, packed
 from edgetok_exporters.coreml.combine import combine
 from edgetok_exporters.coreml.convert import convert, toolchain
 from edgetok_exporters.coreml.placement import placement
@@ -65,7 +65,8 @@ def to_model(program: Program, target: Target, options: Options, batch: int, exp
     """
     toolchain()
     dtype = torch.float16 if options.dtype == "fp16" else None
-    lowered = lower(program, target, batch=batch, expose=expose, dtype=dtype)
+    keep = packed.register(options)
+    lowered = lower(program, target, batch=batch, expose=expose, dtype=dtype, keep=keep)
     exported = prepare(lowered.exported)
     if options.image:
         exported = images.on_pixels(exported, options)
@@ -93,6 +94,7 @@ def _check(program: Program, target: Target, options: Options) -> None:
             hint="choose one of these, or another target",
         )
     compress.check(program.precision, target, options)
+    packed.check(program, target)
     images.check(program, options)
     if options.batches and options.minimum_deployment == "iOS17":
         raise TargetRefuses(

@@ -29,12 +29,14 @@ class Options(BaseModel):
     Attributes:
         batch: the one batch size the file accepts.
         bundled: also write ``<stem>.bpte``, the same program with a test input and its expected outputs inside.
+        accelerator: the Ethos-U to compile for, as Vela names it; other delegates do not read it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch: Annotated[int, Field(ge=1)] = 1
     bundled: bool = False
+    accelerator: Annotated[str, Field(pattern=r"^ethos-u(55|65|85)-\d+$")] = "ethos-u85-256"
 
 
 class ExecutorchExporter:
@@ -79,7 +81,7 @@ class ExecutorchExporter:
         return export(program, target, directory, stem=stem, options=chosen, expose=expose)
 
     def load(self, entry: Path, *, threads: int | None = None) -> Runner:
-        """Open a file in ExecuTorch's runtime on the CPU.
+        """Open a file in ExecuTorch's runtime on the CPU; one for an Ethos-U in a simulation, by its twin.
 
         ``threads`` sizes the runtime's one pool of threads, which all files of this process share; None leaves it. A
         file for a delegate that this machine does not have is refused.
@@ -89,9 +91,9 @@ class ExecutorchExporter:
             RuntimeFailed: the file is none, or is damaged, or needs what the runtime here does not have.
         """
         _need()
-        from edgetok_exporters.executorch.runner import ExecutorchRunner
+        from edgetok_exporters.executorch.runner import open_file
 
-        return ExecutorchRunner(entry, threads=threads)
+        return open_file(entry, threads=threads)
 
 
 def _need() -> None:

@@ -8,6 +8,8 @@ from edgetok.errors import RuntimeFailed
 
 INPUTS, OUTPUTS, DELEGATE = "edgetok_inputs", "edgetok_outputs", "edgetok_delegate"
 """Constant methods of our files, in JSON: names in the order of ``forward``, and the delegate's name in a list."""
+ETHOS_U = "ethos-u"
+"""The delegate's name in targets and files."""
 HEADER = 40
 """Bytes with the sizes: root offset, ``ETxx``, ``eh00``, its length, program size, segments' offset and size."""
 

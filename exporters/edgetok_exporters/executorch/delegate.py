@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgetok.errors import ExportFailed
-from edgetok_exporters.executorch.layout import TABLE, VULKAN, XNNPACK
+from edgetok_exporters.executorch import Options, layout
+from edgetok_exporters.executorch.container import ETHOS_U
 
 if TYPE_CHECKING:
+    from executorch.exir import EdgeProgramManager
     from torch._ops import OpOverload
 
+    from edgetok.precision import Precision
     from edgetok.target import Target
 
 
@@ -24,25 +27,32 @@ class Delegate:
         table: operations to decompose in lowering.
         runs_here: whether the runtime of this machine has it.
         quantiser: makes its pt2e quantiser, given whether activations are dynamic and which nodes to quantise.
+        whole: makes its pt2e quantiser in place of that, where every operation is quantised and not layers alone; it
+            is given the module and the formats.
+        compile: compiles the partitioned pieces for a device, in place, and says what its compiler estimates.
     """
 
     partitioners: Callable[[], list[Any]]
     table: Mapping[OpOverload, Callable[..., Any]] = field(default_factory=dict)
     runs_here: bool = False
     quantiser: Callable[[bool, frozenset[str]], Any] | None = None
+    whole: Callable[[Any, Precision], Any] | None = None
+    compile: Callable[[EdgeProgramManager], Mapping[str, str | int | float]] | None = None
 
 
-def delegate_of(target: Target) -> Delegate:
+def delegate_of(target: Target, options: Options) -> Delegate:
     """The delegate a target names.
 
     Raises:
         ExportFailed: ExecuTorch has none of that name.
+        MissingExtra: its tools are not installed.
     """
-    known: dict[str, Delegate] = {
-        "": Delegate(list, TABLE, runs_here=True),
-        "xnnpack": Delegate(_xnnpack, XNNPACK, runs_here=True, quantiser=_xnnpack_quantiser),
-        "coreml": Delegate(_coreml, TABLE),
-        "vulkan": Delegate(_vulkan, VULKAN),
+    known: dict[str, Callable[[], Delegate]] = {
+        "": lambda: Delegate(list, layout.TABLE, runs_here=True),
+        "xnnpack": lambda: Delegate(_xnnpack, layout.XNNPACK, runs_here=True, quantiser=_xnnpack_quantiser),
+        "coreml": lambda: Delegate(_coreml, layout.TABLE),
+        "vulkan": lambda: Delegate(_vulkan, layout.VULKAN),
+        ETHOS_U: lambda: _ethos_u(options.accelerator),
     }
     if target.delegate not in known:
         raise ExportFailed(
@@ -50,7 +60,7 @@ def delegate_of(target: Target) -> Delegate:
             why=f"delegate = {target.delegate!r}; known: {', '.join(filter(None, known))}, or '' for portable kernels",
             hint="Correct the target file.",
         )
-    return known[target.delegate]
+    return known[target.delegate]()
 
 
 def _xnnpack() -> list[Any]:
@@ -85,3 +95,17 @@ def _vulkan() -> list[Any]:
     from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
     return [VulkanPartitioner()]
+
+
+def _ethos_u(accelerator: str) -> Delegate:
+    from edgetok_exporters.executorch.vela import compile_pieces, need
+
+    need()
+    from edgetok_exporters.executorch import ethos_u
+
+    return Delegate(
+        lambda: [ethos_u.partitioner(accelerator)],
+        layout.ETHOS_U,
+        whole=lambda module, precision: ethos_u.quantiser(module, precision, accelerator),
+        compile=lambda edge: compile_pieces(edge, accelerator),
+    )

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgetok.bundle.writing import sha256
 from edgetok.errors import EdgetokError, ExportFailed
 from edgetok.exporter import Exported
 from edgetok.lowering import Lowered, lower
@@ -22,7 +23,8 @@ from edgetok_exporters.executorch.delegate import Delegate, delegate_of
 from edgetok_exporters.executorch.measure import delegation
 from edgetok_exporters.executorch.quantise import quantised
 from edgetok_exporters.executorch.tidy import tidy
-from edgetok_exporters.executorch.trial import try_file
+from edgetok_exporters.executorch.trial import check_kernels, try_file
+from edgetok_exporters.executorch.twin import make_twin
 
 if TYPE_CHECKING:
     from executorch.exir import EdgeProgramManager
@@ -37,7 +39,7 @@ def export(
     started = time.perf_counter()
     if Path(stem).name != stem or stem in ("", ".", ".."):
         raise ExportFailed(f"{stem!r} is not a file name", why="it would leave the output directory", hint="")
-    delegate = delegate_of(target)
+    delegate = delegate_of(target, options)
     lowered = lower(program, target, batch=options.batch, expose=expose, decompose=delegate.table)
     lowered = replace(lowered, exported=tidy(lowered.exported))
     lowered = quantised(lowered, program, target, delegate)
@@ -46,11 +48,16 @@ def export(
     names = {INPUTS: list(lowered.example), OUTPUTS: outputs, DELEGATE: [target.delegate]}
     case = example_case(lowered) if options.bundled else None
     edge = to_edge(program, lowered, target, delegate, names)
-    found = delegation(edge, target.delegate)
     entry = directory / f"{stem}.pte"
     with failing(program, target):
+        twin = make_twin(edge, names) if delegate.compile else None
+        facts = delegate.compile(edge) if delegate.compile and not expose else {}
+        found = replace(delegation(edge, target.delegate), facts=facts)
         made = edge.to_executorch()
         entry.write_bytes(made.buffer)
+    if twin:
+        check_kernels(made, target.name)
+        twin.write(entry, sha256(entry))
     if delegate.runs_here:
         try_file(entry, target.name)
     files = [entry, *([write_bundled(made, case, entry)] if case else [])]

@@ -117,6 +117,15 @@ XNNPACK: dict[OpOverload, Callable[..., Any]] = {
 }
 """The same for XNNPACK, which has no layer norm, sum or maximum: left to portable kernels each would cut the graph."""
 
+
+def rsub(x: Tensor, other: float, alpha: float = 1) -> Tensor:
+    """``other - alpha * x`` as a subtraction from a constant."""
+    return torch.full((1,), float(other), dtype=x.dtype) - (x if alpha == 1 else x * float(alpha))
+
+
+ETHOS_U: dict[OpOverload, Callable[..., Any]] = {**TABLE, aten.rsub.Scalar: rsub}
+"""The same for Arm's quantiser, whose passes replace ``rsub``, and lose what a node says of its maker."""
+
 VULKAN: dict[OpOverload, Callable[..., Any]] = {
     op: function for op, function in XNNPACK.items() if op != aten.layer_norm.default
 }

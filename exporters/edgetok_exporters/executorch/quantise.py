@@ -39,7 +39,7 @@ def quantised(lowered: Lowered, program: Program, target: Target, delegate: Dele
     precision = program.precision
     if precision is None:
         return lowered
-    if precision.scheme not in target.precisions or delegate.quantiser is None:
+    if precision.scheme not in target.precisions or not (delegate.quantiser or delegate.whole):
         raise TargetRefuses(
             f"The target {target.name!r} does not run {precision.scheme}.",
             why=f"it runs {', '.join(target.precisions) or 'no quantised scheme'}",
@@ -58,10 +58,13 @@ def quantised(lowered: Lowered, program: Program, target: Target, delegate: Dele
 def _by_pt2e(module: Any, example: Mapping[str, Tensor], precision: Precision, delegate: Delegate) -> Any:
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    assert delegate.quantiser is not None
-    chosen = _chosen(module, precision)
-    quantiser = delegate.quantiser(not precision.needs_calibration, chosen)
-    quantiser.annotate = partial(_annotate_only, chosen, quantiser.annotate)
+    if delegate.whole:
+        quantiser = delegate.whole(module, precision)
+    else:
+        assert delegate.quantiser is not None
+        chosen = _chosen(module, precision)
+        quantiser = delegate.quantiser(not precision.needs_calibration, chosen)
+        quantiser.annotate = partial(_annotate_only, chosen, quantiser.annotate)
     prepared = prepare_pt2e(module, quantiser)
     with torch.no_grad():
         for inputs in batches(precision, example) if precision.needs_calibration else [example]:

@@ -13,8 +13,9 @@ from executorch.extension.pybindings import portable_lib
 from executorch.runtime import Runtime
 
 from edgetok.errors import RuntimeFailed
-from edgetok.exporter import check_names
+from edgetok.exporter import Runner, check_names
 from edgetok_exporters.executorch.container import DELEGATE, INPUTS, OUTPUTS, check_container
+from edgetok_exporters.executorch.twin import twin_of
 
 _DTYPES = {
     0: torch.uint8, 1: torch.int8, 2: torch.int16, 3: torch.int32, 4: torch.int64, 5: torch.float16, 6: torch.float32,
@@ -25,6 +26,19 @@ _DTYPES = {
 
 HERE = frozenset({"", "xnnpack"})
 """Delegates that the runtime of this machine has; '' for its portable kernels."""
+
+
+def open_file(entry: Path, *, threads: int | None = None) -> Runner:
+    """Open a file where it runs, or in its simulation where it has a twin.
+
+    Raises:
+        RuntimeFailed: the file is damaged, or needs what is not here.
+    """
+    if twin_of(entry).exists():
+        from edgetok_exporters.executorch.twin_runner import TwinRunner
+
+        return TwinRunner(entry, threads=threads)
+    return ExecutorchRunner(entry, threads=threads)
 
 
 class ExecutorchRunner:

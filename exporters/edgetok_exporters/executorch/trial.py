@@ -10,8 +10,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgetok.errors import ExportFailed
+
+if TYPE_CHECKING:
+    from executorch.exir import ExecutorchProgramManager
 
 TIMEOUT = 600
 
@@ -30,6 +34,23 @@ def try_file(entry: Path, target: str) -> None:
     if done.returncode:
         entry.unlink(missing_ok=True)
         raise ExportFailed(f"The file for {target} does not load and run.", why=_cause(done), hint=_hint(done.stderr))
+
+
+def check_kernels(made: ExecutorchProgramManager, target: str) -> None:
+    """Look every operator outside the delegate up in the runtime, where a file itself cannot be loaded.
+
+    Raises:
+        ExportFailed: naming those without a kernel.
+    """
+    from executorch.extension.pybindings.portable_lib import _get_operator_names
+
+    known = {name.removesuffix(".default") for name in _get_operator_names()}
+    plans = made.executorch_program.execution_plan
+    used = {f"{op.name}.{op.overload}".rstrip(".") for plan in plans for op in plan.operators}
+    if missing := sorted(used - known):
+        said = "".join(f"Missing operator: {name}\n" for name in missing)
+        why = f"the runtime has no kernel for {', '.join(missing)}"
+        raise ExportFailed(f"The file for {target} does not load and run.", why=why, hint=_hint(said))
 
 
 def missing_operators(said: str) -> list[str]:

@@ -39,6 +39,11 @@ class Body:
         values = [self.value(x) for x in inputs]
         return tuple(self._tape.op_multi_out(op_type, values, attributes, num_outputs=outputs))
 
+    def microsoft(self, op_type: str, *inputs: Any, **attributes: Any) -> ir.Value:
+        """Append one node of onnxruntime's own domain and return its value."""
+        values = [self.value(x) for x in inputs]
+        return self._tape.op(op_type, values, attributes, domain="com.microsoft")
+
     def value(self, x: Any) -> ir.Value | None:
         """``x`` itself, or a constant made of it."""
         if x is None or isinstance(x, ir.Value):

@@ -18,8 +18,9 @@ from edgetok_exporters.onnx import Options
 from edgetok_exporters.onnx.convert import convert
 from edgetok_exporters.onnx.delegation import measure
 from edgetok_exporters.onnx.finish import finish
-from edgetok_exporters.onnx.functions import DOMAIN, lower_primitives
+from edgetok_exporters.onnx.functions import DOMAIN, PRODUCTS, lower_primitives
 from edgetok_exporters.onnx.header import HTP, metadata_for
+from edgetok_exporters.onnx.packed_native import lower_packed
 from edgetok_exporters.onnx.precision import to_fp16
 from edgetok_exporters.onnx.prepare import with_batch
 from edgetok_exporters.onnx.quantise import check, quantise
@@ -78,7 +79,7 @@ def _check_ids(model: ir.Model, target: Target) -> None:
     """Ids are numbers there, computed in fp16, which counts to 2048."""
     for node in model.graph:
         tokens = max((n for v in node.inputs if v and v.shape for n in v.shape[1:2] if isinstance(n, int)), default=0)
-        if node.domain == DOMAIN and tokens > FP16_COUNTS_TO:
+        if node.domain == DOMAIN and node.op_type not in PRODUCTS and tokens > FP16_COUNTS_TO:
             raise TargetRefuses(
                 f"target {target.name!r} cannot reduce {tokens} tokens",
                 why=f"it computes in fp16, which counts to {FP16_COUNTS_TO}",
@@ -124,6 +125,7 @@ def to_model(
     tidy(model.graph)
     if options.dtype == "fp16":
         to_fp16(model, io=options.io)
+    lower_packed(model, target.packed)
     if target.delegate == HTP:
         _check_ids(model, target)
     half = target.computes == "fp16"

@@ -12,17 +12,29 @@ from typing import Any
 import onnx_ir as ir
 
 from edgetok.target import Realisations
-from edgetok_exporters.onnx import match, match_sort_free, reduce, restore
+from edgetok_exporters.onnx import among, match, match_sort_free, packed, reduce, restore
 from edgetok_exporters.onnx.body import INT64, Body, size
 
 DOMAIN = "edgetok"
-ARITY = {"bipartite_match": 2, "select_top": 1, "reduce": 5, "destinations": 3, "restore": 3, "compose": 2}
+ARITY = {
+    "bipartite_match": 2,
+    "select_top": 1,
+    "rank_top": 1,
+    "match_among": 4,
+    "reduce": 5,
+    "destinations": 3,
+    "restore": 3,
+    "compose": 2,
+    "packed_matmul": 4,
+}
 """Operands of each primitive, optional ones included."""
 
 Lowering = Callable[..., tuple[ir.Value, ...]]
 DECISIONS: Mapping[str, Mapping[str, Lowering]] = {
     "bipartite_match": {"sort": match.sort_match, "sort-free": match_sort_free.sort_free_match},
     "select_top": {"sort": match.sort_select, "sort-free": match_sort_free.sort_free_select},
+    "rank_top": {"sort": among.sort_rank, "sort-free": among.sort_free_rank},
+    "match_among": {"sort": among.sort_among, "sort-free": among.sort_free_among},
 }
 MOVES: Mapping[str, Mapping[str, Lowering]] = {
     "reduce": {"gather": reduce.gather_reduce, "one-hot": reduce.one_hot_reduce},
@@ -30,6 +42,7 @@ MOVES: Mapping[str, Mapping[str, Lowering]] = {
     "restore": {"gather": restore.gather_restore, "one-hot": restore.one_hot_restore},
     "compose": {"gather": restore.gather_compose, "one-hot": restore.one_hot_compose},
 }
+PRODUCTS: Mapping[str, Mapping[str, Lowering]] = {"packed_matmul": {"standard": packed.standard_matmul}}
 
 
 def lower_primitives(model: ir.Model, realisations: Realisations, *, keep: bool, half: bool = False) -> None:
@@ -57,6 +70,8 @@ def realisation_of(node: ir.Node, realisations: Realisations) -> str:
     """The realisation that a target wants for one node; moves choose by the number of old tokens."""
     if node.op_type in DECISIONS:
         return realisations.match
+    if node.op_type in PRODUCTS:
+        return "standard"
     operands = padded(node)
     old = {"restore": operands[1], "destinations": None}.get(node.op_type, operands[0])
     return realisations.reduce_for(size(old, 1) if old is not None else int(node.attributes["n"].as_int()))
@@ -75,7 +90,7 @@ def build(
     half: bool = False,
 ) -> Any:
     """A body for one call: ``(body, results)``."""
-    lowering = {**DECISIONS, **MOVES}[op_type][realisation]
+    lowering = {**DECISIONS, **MOVES, **PRODUCTS}[op_type][realisation]
     body = Body(half=half)
     return body, lowering(body, *operands, **attributes)
 

@@ -27,10 +27,7 @@ def sort_free_match(
     if r == 0:
         return tuple(body.cast(ids, ir.DataType.FLOAT) for ids in unmerged(body, metric, protected, order))
     scores = similarity(body, metric, sizes, protected)
-    best = body("ReduceMax", scores, [2], keepdims=1)
-    hit = flip(body, step(body, body("Sub", best, scores)))
-    earlier = body("Clip", body("MatMul", hit, _below(len(odds)).T), _ZERO, _ONE)
-    first = body("Mul", hit, flip(body, earlier))
+    best, first = first_hits(body, scores, len(odds))
     partner = body("MatMul", first, _column(range(len(odds))))
     rank = stable_rank(body, best, len(evens))
     chosen = spike(body, turn(body, rank), _column(range(r)))
@@ -41,6 +38,14 @@ def sort_free_match(
     return body.flat(keep), body.flat(src), body.flat(dst)
 
 
+def first_hits(body: Body, scores: ir.Value, n: int) -> tuple[ir.Value, ir.Value]:
+    """The maximum of each row of ``scores [B, m, n]``, ``[B, m, 1]``, and one-hot rows of the first place it is at."""
+    best = body("ReduceMax", scores, [2], keepdims=1)
+    hit = flip(body, step(body, body("Sub", best, scores)))
+    earlier = body("Clip", body("MatMul", hit, _below(n).T), _ZERO, _ONE)
+    return best, body("Mul", hit, flip(body, earlier))
+
+
 def similarity(body: Body, metric: ir.Value, sizes: ir.Value | None, protected: int) -> ir.Value:
     """Cosines of even tokens (rows) and odd tokens (columns) behind the prefix, with padding told apart."""
     x = in_fp32(body, metric)
@@ -48,7 +53,11 @@ def similarity(body: Body, metric: ir.Value, sizes: ir.Value | None, protected: 
     cosine = body("MatMul", a, turn(body, b))
     if sizes is None:
         return cosine
-    real_a, real_b = split(body, step(body, body.column(in_fp32(body, sizes))), size(metric, 1), protected)
+    return padded(body, cosine, *split(body, step(body, body.column(in_fp32(body, sizes))), size(metric, 1), protected))
+
+
+def padded(body: Body, cosine: ir.Value, real_a: ir.Value, real_b: ir.Value) -> ir.Value:
+    """Cosines with the scores of padding, where the flags ``[B, n, 1]`` and ``[B, m, 1]`` are 0."""
     both = body("MatMul", real_a, turn(body, real_b))
     neither = body("MatMul", flip(body, real_a), turn(body, flip(body, real_b)))
     mixed = flip(body, body("Add", both, neither))

@@ -24,6 +24,8 @@ def gather_reduce(
     if mode == "mean":
         away = body("Sub", moved, body.rows(base, into))
         moved = body("Mul", away, _shares(body, x, sizes, kept, gone, into))
+    if mode == "max":
+        return (_scatter_rows(body, base, into, moved, x.dtype or FLOAT, "max"),)
     return (_add_rows(body, base, into, moved, size(x, 2), x.dtype or FLOAT),)
 
 
@@ -45,15 +47,19 @@ def _shares(
 def _add_rows(
     body: Body, base: ir.Value, into: ir.Value, rows: ir.Value, channels: int, dtype: ir.DataType
 ) -> ir.Value:
-    """``base [B, M, C]`` with ``rows [B, r, C]`` added at ``into [B, r, 1]``, where an id may occur more than once.
-
-    In fp32: onnxruntime has no adding scatter for fp16.
-    """
+    """``base [B, M, C]`` with ``rows [B, r, C]`` added at ``into [B, r, 1]``, where an id may occur more than once."""
     if channels > 1:
         into = body("Expand", into, [1, 1, channels])
+    return _scatter_rows(body, base, into, rows, dtype, "add")
+
+
+def _scatter_rows(
+    body: Body, base: ir.Value, into: ir.Value, rows: ir.Value, dtype: ir.DataType, reduction: str
+) -> ir.Value:
+    """A reducing scatter, in fp32: onnxruntime has none for fp16."""
     if dtype == FLOAT16:
         base, rows = body.cast(base, FLOAT), body.cast(rows, FLOAT)
-    made = body("ScatterElements", base, into, rows, axis=1, reduction="add")
+    made = body("ScatterElements", base, into, rows, axis=1, reduction=reduction)
     return body.cast(made, dtype) if dtype == FLOAT16 else made
 
 
@@ -90,6 +96,9 @@ def one_hot_reduce(
     into = one_hot(body, dst, m, dtype)
     spread = body("Transpose", into, perm=[0, 2, 1])
     base, moved = body("MatMul", picks, x), body("MatMul", gone, x)
+    if mode == "max":
+        above = body("Mul", spread, body("Sub", body("Transpose", moved, perm=[0, 2, 1]), base))
+        return (body("Add", base, body("ReduceMax", body("Max", above, body.scalar(0, x)), [2], keepdims=1)),)
     if mode == "mean":
         if sizes is None:
             ones = body.scalar(1, x)

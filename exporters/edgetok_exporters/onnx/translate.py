@@ -10,6 +10,7 @@ from onnx.defs import OpSchema
 from onnxscript.values import Op, Opset
 
 import edgetok.ops.register as primitives
+from edgetok.ops.packed import PACKED_MATMUL
 from edgetok_exporters.onnx import attention, scatter
 from edgetok_exporters.onnx.functions import DOMAIN
 
@@ -36,8 +37,9 @@ def opaque() -> dict[Any, Callable[..., Any]]:
     """Every primitive as one node of domain ``edgetok``, with its numbers and words as attributes."""
     match = _node(primitives.BIPARTITE_MATCH)
     select, reduce = _node(primitives.SELECT_TOP), _node(primitives.REDUCE)
+    rank, among = _node(primitives.RANK_TOP), _node(primitives.MATCH_AMONG)
     destinations, restore = _node(primitives.DESTINATIONS), _node(primitives.RESTORE)
-    compose = _node(primitives.COMPOSE)
+    compose, packed = _node(primitives.COMPOSE), _node(PACKED_MATMUL)
 
     def bipartite_match(metric: Any, sizes: Any, r: int, protected: int, order: str) -> Any:
         return match(metric, sizes, r=r, protected=protected, order=order)
@@ -45,10 +47,15 @@ def opaque() -> dict[Any, Callable[..., Any]]:
     return {
         primitives.BIPARTITE_MATCH: bipartite_match,
         primitives.SELECT_TOP: lambda scores, k, protected: select(scores, k=k, protected=protected),
+        primitives.RANK_TOP: lambda scores, k, protected: rank(scores, k=k, protected=protected),
+        primitives.MATCH_AMONG: lambda metric, sizes, sources, targets, r: among(metric, sizes, sources, targets, r=r),
         primitives.REDUCE: lambda x, sizes, keep, src, dst, mode: reduce(x, sizes, keep, src, dst, mode=mode),
         primitives.DESTINATIONS: lambda keep, src, dst, n: destinations(keep, src, dst, n=n),
         primitives.RESTORE: lambda y, dest, dropped: restore(y, dest, dropped),
         primitives.COMPOSE: lambda first, second: compose(first, second),
+        PACKED_MATMUL: lambda x, codes, scale, zero, bits, columns, group: packed(
+            x, codes, scale, zero, bits=bits, columns=columns, group=group
+        ),
     }
 
 
@@ -62,7 +69,7 @@ def _node(overload: Any) -> Op:
     attributes: list[Any] = []
     outputs: list[Any] = []
     types: dict[str, list[str]] = {}
-    any_type = ["tensor(float)", "tensor(float16)", "tensor(double)", "tensor(int64)", "tensor(int32)", "tensor(bool)"]
+    any_type = [f"tensor({name})" for name in ("float", "float16", "double", "int64", "int32", "uint8", "bool")]
     for argument in schema.arguments:
         if str(argument.type) in kinds:
             attributes.append(OpSchema.Attribute(argument.name, kinds[str(argument.type)], required=True))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
 from edgetok.hookspecs import hookimpl
-from edgetok.plugin import TokenReduction
-from edgetok_plugins.tome.schedule import is_inflected, per_layer
+from edgetok.schedule import Scheduled
 
 if TYPE_CHECKING:
     from edgetok.graph.signals import Signals
@@ -17,10 +16,8 @@ if TYPE_CHECKING:
 
 api_version = "1"
 
-Count = Annotated[int, Field(ge=0)]
 
-
-class ToMe(TokenReduction):
+class ToMe(Scheduled):
     """Merge the r most similar pairs of tokens after every attention.
 
     With ``k`` the keys averaged over heads, A the tokens at even and B at odd places, every token of A is linked to its
@@ -40,12 +37,6 @@ class ToMe(TokenReduction):
     paper: ClassVar[str] = "Token Merging: Your ViT But Faster (ICLR 2023), https://arxiv.org/abs/2210.09461"
     changes: ClassVar[tuple[str, ...]] = ("token-count", "attention")
 
-    r: Count | tuple[Count, float] | tuple[Count, ...] = Field(
-        default=8,
-        description="Tokens to merge per layer: a number, one per layer [8,8,4], or (r, inflection) as (8,-1.0). "
-        "At most half of the mergeable tokens go in one layer; more is capped, and the plan says so.",
-        json_schema_extra={"search": {"low": 0, "high": 32}},
-    )
     order: Literal["reference", "kept"] = Field(
         default="reference",
         description="Order of the tokens left: 'reference' puts unmerged even tokens before odd ones, 'kept' keeps the "
@@ -55,40 +46,17 @@ class ToMe(TokenReduction):
         default=True, description="Proportional attention: add log size to attention scores. Off suits MAE encoders."
     )
 
-    @field_validator("r", mode="before")
-    @classmethod
-    def _as_tuple(cls, r: object) -> object:
-        return tuple(r) if isinstance(r, list) else r
-
-    @model_validator(mode="after")
-    def _inflection_is_sane(self) -> ToMe:
-        if isinstance(self.r, tuple) and is_inflected(self.r) and not -1.0 <= self.r[1] <= 1.0:
-            raise ValueError(f"inflection must lie between -1 and 1, got {self.r[1]}")
-        return self
-
     @property
     def proportional(self) -> bool:  # type: ignore[override]
         """Whether attention weighs tokens by size."""
         return self.prop_attn
 
-    def keep(self, site: Site, tokens: int) -> int:
-        """All but r, and never fewer than half of the mergeable tokens."""
-        return tokens - min(self._wanted(site), self._cap(site, tokens))
-
     def remark(self, site: Site, tokens: int) -> str | None:
         """Say where r was capped, and where the model decides the order."""
-        wanted, cap = self._wanted(site), self._cap(site, tokens)
-        said = [f"r = {wanted} is capped at {cap}, half of the mergeable tokens"] if wanted > cap else []
+        said = [super().remark(site, tokens)]
         if site.positions and self.order != "kept" and site.index == 0:
             said.append("order is 'kept': the model has positions inside its layers")
-        return "; ".join(said) or None
-
-    def _wanted(self, site: Site) -> int:
-        return per_layer(self.r, site.count)[site.index]
-
-    @staticmethod
-    def _cap(site: Site, tokens: int) -> int:
-        return site.mergeable(tokens) // 2
+        return "; ".join(filter(None, said)) or None
 
     def reduce(self, signals: Signals, keep: int) -> TokenMap:
         """Bipartite soft matching on the keys."""

@@ -38,6 +38,13 @@ class Written(nn.Module):
     def bias_first(self, q, k, v):
         return (self.bias + (q @ k.transpose(-1, -2)) * 0.5).softmax(-1) @ v
 
+    def biased_twice(self, q, k, v):
+        hidden = torch.zeros(N, N).masked_fill(self.blocked, -1e9)
+        return ((q @ k.transpose(-1, -2)) / 2.0 + self.bias + hidden).softmax(-1) @ v
+
+    def biased_twice_first(self, q, k, v):
+        return (self.bias[:1] + (self.bias + (q @ k.transpose(-1, -2)) * 0.5)).softmax(-1) @ v
+
     def filled(self, q, k, v):
         return ((q @ k.transpose(-1, -2)).masked_fill(self.blocked, float("-inf")) * 0.5).softmax(-1) @ v
 
@@ -47,6 +54,9 @@ class Written(nn.Module):
 
     def biased_then_scaled(self, q, k, v):
         return ((q @ k.transpose(-1, -2) + self.bias) * 0.5).softmax(-1) @ v
+
+    def filled_then_biased(self, q, k, v):
+        return ((q @ k.transpose(-1, -2)).masked_fill(self.blocked, float("-inf")) + self.bias).softmax(-1) @ v
 
     def along_queries(self, q, k, v):
         return (q @ k.transpose(-1, -2)).softmax(-2) @ v
@@ -79,14 +89,29 @@ def fused(lab, form: str) -> tuple[int, int]:
     return names.count("scaled_dot_product_attention"), names.count("softmax") + names.count("_softmax")
 
 
-@pytest.mark.parametrize("form", ["plain", "scaled", "scaled_query", "biased", "bias_first", "filled", "folded"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "plain", "scaled", "scaled_query", "biased", "bias_first", "biased_twice", "biased_twice_first", "filled",
+        "folded",
+    ],
+)  # fmt: skip
 def test_written_attention_becomes_one_operation(lab, form):
     assert fused(lab, form) == (1, 0)
 
 
 @pytest.mark.parametrize(
     "form",
-    ["biased_then_scaled", "along_queries", "weights_too", "little_filled", "mask_wider", "other_type", "negated"],
+    [
+        "biased_then_scaled",
+        "filled_then_biased",
+        "along_queries",
+        "weights_too",
+        "little_filled",
+        "mask_wider",
+        "other_type",
+        "negated",
+    ],
 )
 def test_what_one_operation_does_not_compute_stays(lab, form):
     assert fused(lab, form) == (0, 1)

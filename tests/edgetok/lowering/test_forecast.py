@@ -45,3 +45,12 @@ def test_several_targets_share_a_lowering_and_agree_with_one_by_one():
     given = program()
     asked = [target("a", default="native"), target("b", native=("linear",))]
     assert forecasts(given, asked) == [forecast(given, one) for one in asked]
+
+
+def test_what_plugins_inserted_may_have_a_place_of_its_own():
+    """An NPU of integers takes a product of the model, and not one of a match, which is never quantised."""
+    support = OpSupport(native=("mul",), unsupported=("sort",), inserted="fallback", default="unsupported")
+    assert support.placement("mul") == "native"
+    assert support.placement("mul", inserted=True) == "fallback"
+    assert support.placement("sort", inserted=True) == "unsupported"
+    assert OpSupport(native=("mul",)).placement("mul", inserted=True) == "native"

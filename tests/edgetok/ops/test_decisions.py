@@ -121,3 +121,33 @@ def test_an_operator_is_registered_once() -> None:
     assert {MATCH, SELECT} <= set(decisions.DECISION_OPS)
     with pytest.raises(ValueError, match="has a gap already"):
         decisions.register_decision(MATCH, decisions.match_gap)
+
+
+CHOICES = torch.tensor([[0.5, 0.3, 0.2, 0.0], [0.1, 0.4, 0.399, 0.101]])
+TOPK_ARGS = (CHOICES, 2, -1, True, True)
+
+
+def topk_judged(*rows):
+    return decisions.gap(decisions.TOPK, TOPK_ARGS, (torch.tensor(rows),)).tolist()
+
+
+def test_the_best_experts_in_any_order_give_nothing_away():
+    assert topk_judged([0, 1], [2, 1]) == [0.0, 0.0]
+    assert decisions.same(decisions.TOPK, (torch.tensor([[0, 1]]),), (torch.tensor([[1, 0]]),)).all()
+
+
+def test_a_worse_choice_of_experts_gives_away_its_share():
+    found = topk_judged([0, 2], [1, 3])
+    assert found == pytest.approx([0.1 / 0.5, (0.399 - 0.101) / 0.4], rel=1e-6)
+
+
+def test_what_is_no_choice_of_experts_is_invalid():
+    assert topk_judged([0, 0], [1, 4]) == [float("inf")] * 2
+    assert decisions.gap(decisions.TOPK, TOPK_ARGS, (torch.zeros(2, 3),)).tolist() == [float("inf")] * 2
+
+
+def test_values_of_a_choice_are_those_of_the_reference():
+    theirs = decisions.choice_of(decisions.TOPK, (torch.zeros(2, 2), torch.tensor([[0.0, 2.0], [1.0, 3.0]])))
+    values, chosen = decisions.outputs_of(decisions.TOPK, TOPK_ARGS, theirs)
+    assert chosen.tolist() == [[0, 2], [1, 3]]
+    torch.testing.assert_close(values, torch.tensor([[0.5, 0.2], [0.4, 0.101]]))

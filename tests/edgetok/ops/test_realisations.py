@@ -36,6 +36,11 @@ class Merge(nn.Module):
         keep, src, dst = ops.bipartite_match(x, sizes, 3, 1, "kept")
         merged = ops.reduce(x, sizes, keep, src, dst)
         sizes = ops.reduce(sizes.unsqueeze(-1), None, keep, src, dst, "sum")
+        ranked = ops.rank_top(sizes.squeeze(-1), 4, 1)
+        keep2, src2, dst2 = ops.match_among(merged, None, ranked[:, 0::2], ranked[:, 1::2], 2)
+        sizes = sizes + ops.restore(
+            ops.reduce(sizes, None, keep2, src2, dst2, "max"), ops.destinations(keep2, src2, dst2, 8)
+        )
         chosen = ops.select_top(sizes.squeeze(-1), 6, 1)
         empty = chosen[:, :0]
         dest = ops.compose(ops.destinations(keep, src, dst, 11), ops.destinations(chosen, empty, empty, 8))

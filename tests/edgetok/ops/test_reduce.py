@@ -131,7 +131,28 @@ def test_gradients(mode: str, realisation: str) -> None:
     assert torch.autograd.gradcheck(lambda x, s=sizes: function(x, s, *maps, mode), wanted)
 
 
+@given(cases())
+@settings(deadline=None, max_examples=50)
+def test_max_is_the_largest_of_the_group(case: Case) -> None:
+    x, _, (keep, src, dst) = case
+    values = x[..., :1].clone().requires_grad_()
+    got = ops.reduce(values, None, keep, src, dst, "max")
+    got.sum().backward()
+    for i in range(len(x)):
+        for m, members in enumerate(groups(keep, src, dst, i)):
+            assert got[i, m] == x[i, members, 0].max()
+            assert values.grad[i, members, 0].tolist() == (x[i, members, 0] == got[i, m]).double().tolist()
+    free = REDUCE["one-hot"](x[..., :1], None, keep.float(), src.float(), dst.float(), "max")
+    torch.testing.assert_close(free, got.detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_max_takes_one_value_per_token() -> None:
+    ids = torch.zeros(1, 1, dtype=torch.int64)
+    with pytest.raises(ValueError, match="not 3"):
+        ops.reduce(torch.zeros(1, 2, 3), None, ids, ids[:, :0], ids[:, :0], "max")
+
+
 def test_refuses_an_unknown_mode() -> None:
     ids = torch.zeros(1, 1, dtype=torch.int64)
-    with pytest.raises(ValueError, match="'max'"):
-        ops.reduce(torch.zeros(1, 2, 1), None, ids, ids[:, :0], ids[:, :0], "max")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'median'"):
+        ops.reduce(torch.zeros(1, 2, 1), None, ids, ids[:, :0], ids[:, :0], "median")  # type: ignore[arg-type]

@@ -140,6 +140,20 @@ def test_a_match_is_every_even_token_against_every_odd_one(tokens, protected, pa
     assert count_flops(program(Match(), tokens, 8)).total == counter.get_total_flops() > 0
 
 
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_match_among_is_every_source_against_every_target(padded):
+    class Match(torch.nn.Module):
+        def forward(self, x):
+            ranked = ops.rank_top(x.sum(-1), 7, 1)
+            return ops.match_among(x, x[..., 0] if padded else None, ranked[:, :4], ranked[:, 4:], 2)[0]
+
+    captured = program(Match(), 9, 8)
+    assert count_flops(captured, Realisations()).total == 2 * 4 * 3 * (8 + 2 * padded)
+    free = count_flops(captured, Realisations(match="sort-free", reduce="one-hot"))
+    assert free.total > 2 * 4 * 3 * 8
+    assert not free.uncounted
+
+
 def test_one_hot_restore_is_its_matrix_product():
     class Restore(torch.nn.Module):
         def forward(self, x):

@@ -1,11 +1,13 @@
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from edgetok.errors import DatasetNotFound
 from edgetok.evaluate.dataset import Samples
+from edgetok.plugin import WeightPlugin
 from edgetok.recipe_file import make_recipe
 from edgetok.session.calibration import find_calibration
 from edgetok.session.inputs import Fitted
@@ -23,8 +25,18 @@ def program():
     return subject(zoo.transformer_encoder).program
 
 
-def prepared(program, samples):
-    tools = SimpleNamespace(precision=Chosen(samples) if samples else None, options=SimpleNamespace())
+class Weights(WeightPlugin):
+    name: ClassVar[str] = "weights"
+    summary: ClassVar[str] = "for tests"
+    paper: ClassVar[str] = "none"
+
+    def calibration_samples(self):
+        return 7
+
+
+def prepared(program, samples, *plugins):
+    chosen = Chosen(samples) if samples else None
+    tools = SimpleNamespace(precision=chosen, options=SimpleNamespace(), plugins=plugins)
     return SimpleNamespace(tools=tools, program=program)
 
 
@@ -42,6 +54,12 @@ def test_nothing_is_taken_where_nothing_is_calibrated(program):
     data = labelled(program, 9)
     found, rest = find_calibration(prepared(program, 0), RECIPE, data)
     assert (found.batches, found.how, rest) == ((), "", data)
+
+
+def test_a_plugin_that_rewrites_weights_gets_as_many_as_it_wants(program):
+    found, rest = find_calibration(prepared(program, 0, Weights()), RECIPE, labelled(program, 9))
+    assert sum(len(next(iter(batch.values()))) for batch in found.batches) == 7
+    assert len(rest) == 2
 
 
 def test_evaluation_samples_that_calibrate_are_not_evaluated(program):

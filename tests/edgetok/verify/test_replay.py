@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from edgetok import ops
+from edgetok.graph.capture import capture
 from edgetok.graph.program import Program
+from edgetok.model import Component
 from edgetok.ops.decisions import register_decision
 from edgetok.verify.divergence import landmarks, module_of
 from edgetok.verify.replay import decision_nodes, replay
@@ -105,3 +107,27 @@ def test_lineage_names_the_module_before_torch_does() -> None:
     assert module_of(node) == "model.layer"
     node.meta["custom"] = {"edgetok": {"module": "vit.layers.3"}}
     assert module_of(node) == "vit.layers.3"
+
+
+CHOICES = torch.tensor([[0.5, 0.3, 0.2, 0.0], [0.1, 0.4, 0.399, 0.101]])
+
+
+class Router(torch.nn.Module):
+    """The sum of the best two scores, and which they are."""
+
+    def forward(self, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        best = scores.topk(2, dim=-1)
+        return best.values.sum(-1), best.indices
+
+
+def test_a_runtimes_choice_is_replayed():
+    program = capture(Component("router", Router(), {"scores": CHOICES}))
+    (node,) = decision_nodes(program)
+    theirs = (np.zeros((2, 2), np.float32), np.array([[0, 2], [2, 1]], np.int32))
+    replayed = replay(program, {"scores": CHOICES.numpy()}, {node.name: theirs})
+    total, chosen = replayed.outputs.values()
+    np.testing.assert_allclose(total, [0.7, 0.799], rtol=1e-6)
+    assert chosen.tolist() == [[0, 2], [2, 1]]
+    (judgement,) = replayed.judgements
+    assert judgement.same.tolist() == [False, True]
+    np.testing.assert_allclose(judgement.gap, [0.2, 0.0], atol=1e-6)

@@ -120,6 +120,18 @@ def test_what_a_plugin_inserted_is_not_quantised(quantised_file):
     assert not [q.name for q in pairs if made.get(q.input[0]) in inserted and all_inserted(graph, q, inserted)]
 
 
+@needs_qnn
+def test_the_sizes_of_tokens_reach_attention(quantised, target, pixels, tmp_path):
+    """The logarithm of a 16-bit Q/DQ zone is 0 on the HTP: merged tokens then weigh as much as single ones."""
+    log = next(node.name for node in quantised.graph.nodes if node.target == torch.ops.aten.log.default)
+    made = OnnxExporter().export(quantised, target, tmp_path, expose=[log])
+    (name,) = made.exposed[log]
+    sizes = np.exp(OnnxExporter().load(made.entry, threads=1)(pixels)[name])
+    np.testing.assert_allclose(sizes, sizes.round(), rtol=0, atol=2e-2)
+    assert sizes.sum() == pytest.approx(65, abs=0.2)
+    assert sizes.max() > 1.5
+
+
 def all_inserted(graph, pair, inserted):
     """Whether everything that reads a Q/DQ pair was inserted."""
     widened = [n for n in graph.node if pair.output[0] in n.input]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgetok.ops import bipartite_match, max_r, select_top
+from edgetok.ops import bipartite_match, match_among, max_r, rank_top, reduce, select_top
 
 REALISATIONS = ["sort", "sort-free"]
 SHAPES = [(16, 0, 4), (17, 1, 5), (12, 1, max_r(12, 1)), (21, 2, 3), (19, 5, 6), (9, 0, 5), (10, 1, 0)]
@@ -68,3 +68,20 @@ def test_select_top(capture, trip, agree, match, k, protected):
     runner = trip(program, match=match)
     agree(runner, program, {"scores": scores})
     agree(runner, program, {"scores": scores[:1]})
+
+
+@pytest.mark.parametrize("match", REALISATIONS)
+@pytest.mark.parametrize(("r", "padded"), [(4, False), (2, True), (0, False)])
+def test_match_among_a_ranking(capture, trip, agree, match, r, padded):
+    sizes = torch.tensor([[1.0] * 13, [2.0] * 9 + [0.0] * 4]) if padded else None
+
+    def matching(x, scores, sizes=None):
+        ranked = rank_top(scores, 8, 1)
+        keep, src, dst = match_among(x, sizes, ranked[:, 0::2], ranked[:, 1::2], r)
+        return ranked, keep, src, dst, reduce(scores.unsqueeze(-1), None, keep, src, dst, "max")
+
+    for x in (metric_of(2, 13), tied(2, 13)):
+        scores = torch.randint(0, 5, (2, 13), generator=torch.Generator().manual_seed(r)).float()
+        example = {"x": x, "scores": scores, **({} if sizes is None else {"sizes": sizes})}
+        program = capture(matching, example)
+        agree(trip(program, match=match, reduce="gather" if match == "sort" else "one-hot"), program, example)

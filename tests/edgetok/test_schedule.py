@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetok_plugins.tome.schedule import is_inflected, per_layer
+from edgetok.schedule import is_inflected, per_layer
 
 
 def test_one_number_is_for_every_layer():

@@ -1,0 +1,103 @@
+"""On which architectures does token reduction work? Each is built small from its config, and rewritten or refused.
+
+What is rewritten is also exported to ONNX, run, and compared with the rewritten program in torch. Writes
+``benchmarks/results/coverage.json``, which ``docs/support.md`` is generated from; the exit status is 1 where an
+architecture does not do what ``edgetok.testing.architectures`` says. Minutes.
+
+    python benchmarks/coverage.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from _setting import commit, machine, versions
+
+from edgetok.errors import EdgetokError
+from edgetok.registry import installed
+from edgetok.testing.architectures import ARCHITECTURES, Architecture
+from edgetok.testing.coverage import CLOSE, Support, examine
+from edgetok.testing.trial import Trial, difference, run
+from edgetok_plugins.tome import ToMe
+
+RESULT = Path(__file__).resolve().parent / "results" / "coverage.json"
+TARGET = "onnx-cpu"
+PLUGIN = ToMe(r=2)
+TOLERANCE = 1e-3
+"""Largest relative difference of a file; near-ties may merge another pair, which shows as far more."""
+
+
+def main() -> int:
+    """Examine all, write the result."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs="+", help="parts of names; nothing is written")
+    only = parser.parse_args().only
+    torch.set_num_threads(1)
+    rows = [row(a) for a in ARCHITECTURES if not only or any(part in a.name for part in only)]
+    wrong = [found.name for found in rows if not as_stated(found)]
+    if not only:
+        write(rows)
+    print(f"{sum(found.works for found in rows)} of {len(rows)} work", *wrong, sep="\n  not as stated: ")
+    return int(bool(wrong))
+
+
+def row(architecture: Architecture) -> Support:
+    """One architecture, and its file where it has one."""
+    found, trial = examine(architecture, PLUGIN)
+    if found.works:
+        found = found.model_copy(update={"onnx": exported(trial)})
+    print(f"{found.name}: {'works' if found.works else found.reason}; {found.onnx}", file=sys.stderr, flush=True)
+    return found
+
+
+def exported(trial: Trial) -> float | str:
+    """The largest relative difference between the file and the program, or the error."""
+    target = installed().target(TARGET)
+    exporter = installed().exporter(target.exporter)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            entry = exporter.export(
+                trial.optimised, target, Path(folder), stem="model", options=exporter.Options(**target.options)
+            ).entry
+            arrays = {name: tensor.numpy() for name, tensor in trial.subject.program.example.items()}
+            outputs = exporter.load(entry)(arrays)
+    except EdgetokError as error:
+        return f"{error.code}: {error.what} {error.why}".strip()
+    names = [spec.name for spec in trial.optimised.outputs]
+    pairs = zip((torch.from_numpy(outputs[name]) for name in names), run(trial.optimised), strict=True)
+    return max(difference(found, want) for found, want in pairs)
+
+
+def as_stated(found: Support) -> bool:
+    """Whether an architecture does what its row of the list says."""
+    stated = next(a for a in ARCHITECTURES if a.name == found.name)
+    if stated.refused:
+        return not found.works and stated.refused in found.reason
+    small = found.identity is not None and found.identity <= CLOSE
+    return small and found.shapes and bool(found.change) and isinstance(found.onnx, float) and found.onnx <= TOLERANCE
+
+
+def write(rows: list[Support]) -> None:
+    """The JSON that documentation is generated from."""
+    result: dict[str, Any] = {
+        "what": (__doc__ or "").splitlines()[0],
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "versions": versions(),
+        "commit": commit(),
+        "plugin": {"name": PLUGIN.name, "options": PLUGIN.options()},
+        "target": TARGET,
+        "rows": [found.model_dump(mode="json", exclude={"seconds"}) for found in rows],
+    }
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,73 @@
+"""Does a schedule that ``edgetok tune`` finds beat constant r, on the ViT-Tiny of ``EDGETOK_DATA``?
+
+Chosen on ``imagenet_calib``, judged on ``imagenet_val``. Writes ``benchmarks/results/tuned/NAME.json``, which is
+``tune.json`` with the data folder's path left out; ``docs/tune.md`` is generated from it. Refuses a busy machine.
+
+    python benchmarks/tuned.py --latency 0.65x 0.8x --trials 60 --samples 200
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from edgetok.bench.quiet import require_quiet
+from edgetok.errors import BenchRefused
+from edgetok.progress import for_stderr
+from edgetok.recipe_file import make_recipe
+from edgetok.tune import StudySettings, read_goal, tune
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "tuned"
+DATA = Path(os.environ.get("EDGETOK_DATA", HERE.parents[1] / "shared" / "data"))
+
+
+def main() -> int:
+    """Tune for every latency asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--latency", nargs="+", default=["0.65x", "0.8x"])
+    parser.add_argument("--plugin", default="tome")
+    parser.add_argument("--target", default="onnx-cpu")
+    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--limit", type=int, help="evaluate only the first samples")
+    parser.add_argument("--allow-load", action="store_true", help="measure on a busy machine; the result says the load")
+    wanted = parser.parse_args()
+    if not wanted.allow_load:
+        try:
+            require_quiet()
+        except BenchRefused as refused:
+            print(refused, file=sys.stderr)
+            return refused.exit_status
+    for latency in wanted.latency:
+        measure(latency, wanted)
+    return 0
+
+
+def measure(latency: str, wanted: argparse.Namespace) -> None:
+    """One goal, written."""
+    parts = {
+        "model": str(DATA / "vit_tiny_in1k"),
+        "plugins": wanted.plugin,
+        "target": wanted.target,
+        "calibration": {"data": str(DATA / "imagenet_calib")},
+        "eval": {"data": str(DATA / "imagenet_val"), "limit": wanted.limit},
+    }
+    recipe = make_recipe(parts, source="benchmarks/tuned.py")
+    goal = read_goal(None, latency, None)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = StudySettings(trials=wanted.trials)
+        found = tune(
+            recipe, goal, Path(folder) / "out", settings=settings, samples=wanted.samples, progress=for_stderr()
+        )
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    text = found.to_json().replace(str(DATA), "EDGETOK_DATA")
+    (RESULTS / f"vit_tiny-{wanted.target}-{wanted.plugin}-{latency}.json").write_text(text, encoding="utf-8")
+    print(f"{latency}: {found.verdict}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,107 @@
+"""The schedule found against constant r: on data it was not chosen on, at latencies measured side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgetok.evaluate.interval import paired_interval
+from edgetok.tune.curve import time_all
+from edgetok.tune.result import Interval, Outcome
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgetok.progress import Progress
+    from edgetok.session.inputs import Samples
+    from edgetok.tune.judge import Judge, Losses
+    from edgetok.tune.setting import Candidate, Setting
+
+RESAMPLES = 4000
+
+
+def confirm(
+    setting: Setting,
+    pair: tuple[Candidate, Candidate],
+    judge: Judge | None,
+    samples: Samples,
+    folder: Path,
+    *,
+    runs: int,
+    threads: int,
+    progress: Progress,
+) -> tuple[Outcome, Outcome, Interval | None]:
+    """The outcomes of the candidate found and of constant r, and the ratio of their KLs (below 1: found is better).
+
+    Latency is measured where the setting has a curve, losses where there is a judge.
+    """
+    times: list[tuple[Interval, float] | None] = [None, None]
+    if setting.curve is not None:
+        timed = time_all(
+            setting, [setting.dense, *pair], samples, folder, runs=runs, threads=threads, progress=progress
+        )
+        for i in (0, 1):
+            ratio = timed.ratios[str(i + 1)]
+            low, high = (1.0 / end for end in reversed(ratio.spread))
+            times[i] = (Interval(value=1.0 / ratio.ratio, low=low, high=high), timed.times[str(i + 1)].p50_ms)
+    losses = [judge(setting.steps(each)) if judge is not None else None for each in pair]
+    found, constant = (outcome(setting, *each) for each in zip(pair, times, losses, strict=True))
+    both = losses[0] is not None and losses[1] is not None
+    return found, constant, kl_ratio(losses[0].kl, losses[1].kl) if both else None  # type: ignore[union-attr]
+
+
+def outcome(
+    setting: Setting, candidate: Candidate, time: tuple[Interval, float] | None, losses: Losses | None
+) -> Outcome:
+    """What one candidate came to."""
+    return Outcome(
+        options=candidate.plugin.options(),
+        tokens=candidate.tokens,
+        predicted=setting.latency(candidate),
+        latency=time[0] if time else None,
+        milliseconds=time[1] if time else None,
+        kl=None if losses is None else float(losses.kl.mean()),
+        agreement=None if losses is None else 100.0 * float(losses.agree.mean()),
+        drop=None if losses is None else drop(losses),
+    )
+
+
+def drop(losses: Losses) -> Interval | None:
+    """The drop in points with its paired 95 % interval; ``None`` without labels."""
+    dense, right = losses.dense_right, losses.right
+    if dense is None or right is None:
+        return None
+    only_dense, only_reduced = int((dense & ~right).sum()), int((~dense & right).sum())
+    low, high = paired_interval(only_dense, only_reduced, len(dense))
+    return Interval(value=100.0 * (only_dense - only_reduced) / len(dense), low=100.0 * low, high=100.0 * high)
+
+
+def kl_ratio(first: NDArray[np.float64], second: NDArray[np.float64], seed: int = 0) -> Interval | None:
+    """Mean KL of the first over that of the second, with the 95 % bootstrap interval over the same samples."""
+    if second.mean() <= 0:
+        return None
+    picks = np.random.default_rng(seed).integers(0, len(first), (RESAMPLES, len(first)))
+    ratios = first[picks].mean(1) / np.maximum(second[picks].mean(1), 1e-12)
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return Interval(value=float(first.mean() / second.mean()), low=float(low), high=float(high))
+
+
+def verdict(found: Outcome, constant: Outcome, ratio: Interval | None) -> str:
+    """Whether the schedule beats constant r at equal latency, in words."""
+    if found.tokens and len({*found.tokens}) == 1 and found.predicted == 1.0:
+        return "No token is removed: nothing within the bound is faster than dense."
+    if found.options == constant.options:
+        return "The best schedule found is constant r itself."
+    if ratio is None:
+        return "Not compared with constant r: there is no evaluation data."
+    figures = f"KL {ratio.value:.2f}x that of constant r (95 %: {ratio.low:.2f} to {ratio.high:.2f})"
+    slower = found.latency is not None and constant.latency is not None and found.latency.low > constant.latency.high
+    if slower:
+        return f"The schedule is slower than constant r as measured, so they do not compare; {figures}."
+    if ratio.high < 1:
+        return f"The schedule beats constant r at equal latency: {figures}."
+    if ratio.low > 1:
+        return f"Constant r is better: {figures}."
+    return f"The schedule does not beat constant r beyond doubt: {figures}."

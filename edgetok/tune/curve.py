@@ -1,0 +1,169 @@
+"""Latency against tokens, measured on the target's runtime here: a few static programs, and what lies between them.
+
+Every layer of a space is taken to cost the same at the same number of tokens, and costs of layers to add up. The
+programs remove tokens early, half-way and everywhere, so that a layer's saving and the cost of a reduction itself can
+be told apart; the fit is by least squares, and what lies between two measured shares is interpolated linearly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgetok.errors import BenchRefused
+from edgetok.session.interface import fixed_batch, is_executable
+from edgetok.session.latency import is_simulated
+from edgetok.tune.result import Curve, CurveRow
+
+if TYPE_CHECKING:
+    from edgetok.bench import Latency
+    from edgetok.exporter import Runner
+    from edgetok.graph import Program
+    from edgetok.progress import Progress
+    from edgetok.session.inputs import Samples
+    from edgetok.tune.setting import Candidate, Setting
+
+SHARES = (1.0, 0.75, 0.5, 0.25)
+"""Shares of the dense tokens at which a layer's saving is fitted."""
+
+
+def predict(curve: Curve, loads: Sequence[float], merges: int) -> float:
+    """Latency relative to dense of layers that run on these shares of their tokens, with so many reductions."""
+    return 1.0 - sum(float(_weights(load) @ np.asarray(curve.saved)) for load in loads) + merges * curve.merge
+
+
+def _weights(load: float) -> np.ndarray:
+    """Linear interpolation between ``SHARES``, extended below the last."""
+    out = np.zeros(len(SHARES))
+    i = next((i for i in range(1, len(SHARES)) if load >= SHARES[i]), len(SHARES) - 1)
+    out[i] = (SHARES[i - 1] - load) / (SHARES[i - 1] - SHARES[i])
+    out[i - 1] = 1.0 - out[i]
+    return out
+
+
+def programs(setting: Setting) -> list[Candidate]:
+    """What is timed: a quarter, half or three quarters gone from the first layer or the middle one on; constant r."""
+    layers, tokens = setting.layers, setting.mergeable + 1
+    early = [
+        [0] * at + list(gone) + [0] * (layers - at - len(gone))
+        for at in dict.fromkeys((0, layers // 2))
+        for gone in ((tokens // 4,), (tokens // 2,), (tokens // 2, tokens // 4))
+        if at + len(gone) <= layers
+    ]
+    constant = [[tokens // (share * layers)] * layers for share in (4, 2)]
+    made = [setting.candidate(removed) for removed in [*early, *constant]]
+    return list({c.removed: c for c in made if any(c.removed)}.values())
+
+
+def measure(setting: Setting, samples: Samples, folder: Path, *, runs: int, threads: int, progress: Progress) -> Curve:
+    """Export, time and fit.
+
+    Raises:
+        BenchRefused: the target's runtime is not on this machine.
+        ExportFailed, RuntimeFailed: a program cannot be exported or run.
+    """
+    chosen = programs(setting)
+    dense = setting.dense
+    with progress.stage("export for the curve", total=len(chosen) + 1):
+        timed = time_all(setting, [dense, *chosen], samples, folder, runs=runs, threads=threads, progress=progress)
+    ratios = [timed.ratios[str(i)] for i in range(1, len(chosen) + 1)]
+    measured = [1.0 / ratio.ratio for ratio in ratios]
+    saved, merge = fit([c.loads for c in chosen], [c.merges for c in chosen], measured)
+    curve = Curve(
+        shares=SHARES,
+        saved=saved,
+        merge=merge,
+        dense_ms=timed.times["0"].p50_ms,
+        rows=(),
+        threads=threads,
+        load_average=timed.load_average,
+        how="",
+    )
+    rows = tuple(
+        CurveRow(
+            removed=c.removed,
+            tokens=c.tokens,
+            measured=value,
+            spread=(1.0 / ratio.spread[1], 1.0 / ratio.spread[0]),
+            fitted=predict(curve, c.loads, c.merges),
+        )
+        for c, value, ratio in zip(chosen, measured, ratios, strict=True)
+    )
+    worst = max(abs(row.fitted - row.measured) for row in rows)
+    how = (
+        f"{len(rows)} static programs and dense, {timed.runs} rounds interleaved on {timed.runtime}, {threads} "
+        f"thread(s); a layer's saving at {', '.join(f'{s:.0%}' for s in SHARES[1:])} of its tokens and the cost of a "
+        f"reduction by least squares, linear between; the fit is off by at most {worst:.3f} of dense"
+    )
+    return curve.model_copy(update={"rows": rows, "how": how})
+
+
+def time_all(
+    setting: Setting,
+    candidates: Sequence[Candidate],
+    samples: Samples,
+    folder: Path,
+    *,
+    runs: int,
+    threads: int,
+    progress: Progress,
+) -> Latency:
+    """Export and time candidates, interleaved; they are named by their place, and the first is the baseline.
+
+    Raises:
+        BenchRefused: the target's runtime is not on this machine.
+    """
+    from edgetok.bench import bench
+    from edgetok.graph import rewrite
+
+    tools, target = setting.prepared.tools, setting.prepared.tools.target
+    entries: list[Path] = []
+    for i, candidate in enumerate(candidates):
+        program: Program = rewrite(setting.prepared.program, setting.steps(candidate))
+        exported = tools.exporter.export(program, target, folder, stem=f"tune{i}", options=tools.options)
+        if not entries:
+            _require_real(tools.exporter.load(exported.entry, threads=threads), setting)
+        entries.append(exported.entry)
+        progress.advance()
+    loaders = {str(i): partial(tools.exporter.load, entry, threads=threads) for i, entry in enumerate(entries)}
+    return bench(
+        loaders,
+        samples.filled(fixed_batch(setting.prepared) or 1),
+        threads=threads,
+        runs=runs,
+        runtime=target.runtime,
+        progress=progress,
+    )
+
+
+def is_measurable(setting: Setting) -> bool:
+    """Whether the target says that its files run on this machine."""
+    target = setting.prepared.tools.target
+    return is_executable(target) and target.proof == "run"
+
+
+def _require_real(runner: Runner, setting: Setting) -> None:
+    target = setting.prepared.tools.target
+    if is_simulated(runner, target):
+        raise BenchRefused(
+            f"{target.name} cannot be timed here.",
+            why=f"its files are {target.proof} on this machine, whose speed says nothing of the device's",
+            hint="Tune for a number of tokens (--tokens 60%), or on the device.",
+        )
+
+
+def fit(
+    loads: Sequence[Sequence[float]], merges: Sequence[int], measured: Sequence[float]
+) -> tuple[tuple[float, ...], float]:
+    """What a layer saves at each of ``SHARES``, and what a reduction costs; neither below zero, savings not falling."""
+    shares = np.stack([np.stack([_weights(load) for load in each]).sum(0) for each in loads])
+    matrix, target = np.column_stack([-shares[:, 1:], merges]), np.asarray(measured) - 1.0
+    solution = np.linalg.lstsq(matrix, target, rcond=None)[0]
+    if solution[-1] < 0:
+        solution = np.append(np.linalg.lstsq(matrix[:, :-1], target, rcond=None)[0], 0.0)
+    saved = np.maximum.accumulate(np.append(0.0, solution[:-1]))
+    return tuple(float(s) for s in saved), float(solution[-1])

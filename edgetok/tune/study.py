@@ -1,0 +1,212 @@
+"""The search: an Optuna study over weights of layers, options and, where the goal leaves it free, the budget.
+
+A trial draws weights at a few places along the layers; the schedule proportional to the line through them is scaled to
+the budget: every trial keeps the goal, and what is searched is where tokens go. (A weight of its own for every
+layer would fit the tuning samples before it fits the model.) Where the goal bounds the loss, the budget is drawn too
+and the study has two objectives, cost and loss. A study in a storage is resumed, and joined by other processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgetok.errors import BadCommand, MissingExtra
+from edgetok.tune.result import Curve, Point
+from edgetok.tune.schedule import linear, scaled, stretched
+from edgetok.tune.setting import searched
+
+if TYPE_CHECKING:
+    import optuna
+
+    from edgetok.progress import Progress
+    from edgetok.tune.goal import Goal
+    from edgetok.tune.judge import Judge
+    from edgetok.tune.setting import Candidate, Setting
+
+KNOTS = 5
+"""Places along the layers where a trial draws a weight, at most."""
+BUDGETS = (0.9, 0.8, 0.7, 0.6, 0.5)
+"""Budgets at which constant r is tried where the goal leaves the budget free."""
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """How to search: how many trials here, where the study is kept and under which name, and the sampler's seed."""
+
+    trials: int = 40
+    storage: str | None = None
+    name: str = "edgetok"
+    sampler: str = "tpe"
+    seed: int = 0
+
+
+def open_study(settings: StudySettings, goal: Goal, about: Mapping[str, Any]) -> optuna.Study:
+    """Make a study, or join the one that is there.
+
+    Args:
+        settings: where, and under which name.
+        goal: decides the objectives.
+        about: what the study is of; one that is of something else is not joined.
+
+    Raises:
+        MissingExtra: optuna is not installed.
+        BadCommand: the storage cannot be opened, or holds another study under that name.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingExtra("Tuning needs optuna.", hint="pip install 'edgetok[tune]'") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = settings.storage
+    try:
+        study = optuna.create_study(
+            study_name=settings.name,
+            storage=storage if storage is None or "://" in storage else f"sqlite:///{Path(storage).expanduser()}",
+            sampler=_sampler(settings),
+            directions=["minimize"] * (2 if goal.kind == "max-drop" else 1),
+            load_if_exists=True,
+        )
+        digest = hashlib.sha256(json.dumps({**about, "goal": str(goal)}, sort_keys=True).encode()).hexdigest()
+        known = study.user_attrs.get("of")
+    except Exception as error:
+        raise BadCommand(f"the study {settings.name!r} cannot be opened", why=_first_line(error)) from error
+    if known not in (None, digest):
+        raise BadCommand(
+            f"the study {settings.name!r} is of something else",
+            why="its model, plugin, target, goal or tuning data differ",
+            hint="--study NAME for another one in the same storage",
+        )
+    study.set_user_attr("of", digest)
+    return study
+
+
+def _sampler(settings: StudySettings) -> optuna.samplers.BaseSampler:
+    import optuna
+
+    if settings.sampler == "nsga2":
+        return optuna.samplers.NSGAIISampler(seed=settings.seed)
+    return optuna.samplers.TPESampler(seed=settings.seed, multivariate=True)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
+
+
+def shared_curve(study: optuna.Study) -> Curve | None:
+    """The curve that another process, or an earlier run, measured for this study."""
+    found = study.user_attrs.get("curve")
+    return None if found is None else Curve.model_validate_json(found)
+
+
+def share_curve(study: optuna.Study, curve: Curve) -> Curve:
+    """Give a curve to the study; the one that counts, where another process was first."""
+    first = shared_curve(study)
+    if first is None:
+        study.set_user_attr("curve", curve.model_dump_json())
+    return first or curve
+
+
+def baselines(study: optuna.Study) -> list[Point]:
+    """Points of constant r that were found before, here or elsewhere."""
+    return [Point.model_validate_json(text) for text in study.user_attrs.get("baselines", [])]
+
+
+def keep_baselines(study: optuna.Study, points: Sequence[Point]) -> None:
+    """Let whoever resumes or joins the study have them."""
+    study.set_user_attr("baselines", [point.model_dump_json() for point in points])
+
+
+class Search:
+    """What a trial does, and what trials have found."""
+
+    def __init__(self, study: optuna.Study, setting: Setting, judge: Judge, goal: Goal) -> None:
+        self.study, self.setting, self.judge, self.goal = study, setting, judge, goal
+        self.options = searched(setting.plugin)
+        self.knots = min(KNOTS, setting.layers)
+
+    def run(self, trials: int, first: Mapping[str, Sequence[float]], progress: Progress) -> None:
+        """Try the baselines and other first guesses, then what the sampler proposes; Ctrl-C keeps what is done."""
+        for origin, weights in first.items():
+            for budget in BUDGETS if self.goal.kind == "max-drop" else (None,):
+                self._enqueue(origin, weights, budget)
+        with progress.stage("trials", total=trials):
+            self.study.optimize(self._objective, n_trials=trials, callbacks=[lambda *_: progress.advance()])
+
+    def _enqueue(self, origin: str, weights: Sequence[float], budget: float | None) -> None:
+        params: dict[str, Any] = {}
+        if self.setting.is_scheduled:
+            drawn = stretched(weights, self.knots)
+            params = {f"w{i}": w / (max(drawn) or 1.0) for i, w in enumerate(drawn)}
+        if budget is not None and self.setting.is_scheduled:
+            params["budget"] = budget
+        current = self.setting.plugin.model_dump(mode="json")
+        params |= {name: current[name] for name in self.options}
+        self.study.enqueue_trial(params, user_attrs={"origin": origin}, skip_if_exists=True)
+
+    def _objective(self, trial: optuna.Trial) -> float | tuple[float, float]:
+        candidate = self._candidate(trial)
+        point = self._known(candidate) or measured(self.setting, self.judge, candidate)
+        point = point.model_copy(update={"origin": trial.user_attrs.get("origin", "search")})
+        trial.set_user_attr("point", point.model_dump_json())
+        if self.goal.kind == "max-drop":
+            return point.cost, point.kl
+        over = max(0.0, self.setting.cost(candidate, self.goal.kind) - self.goal.value)
+        return point.kl + 100.0 * over
+
+    def _candidate(self, trial: optuna.Trial) -> Candidate:
+        options = {name: _suggest(trial, name, space) for name, space in self.options.items()}
+        if not self.setting.is_scheduled:
+            return self.setting.candidate(options=options)
+        drawn = [trial.suggest_float(f"w{i}", 0.0, 1.0) for i in range(self.knots)]
+        weights = stretched(drawn, self.setting.layers)
+        budget = trial.suggest_float("budget", 0.3, 1.0) if self.goal.kind == "max-drop" else self.goal.value
+        return scaled(self.setting, weights, budget, self.goal.kind, options)
+
+    def _known(self, candidate: Candidate) -> Point | None:
+        """What was found for the same options before, here or elsewhere."""
+        wanted = candidate.plugin.options()
+        return next((point for point in self.points() if point.options == wanted), None)
+
+    def points(self) -> list[Point]:
+        """What all processes have found, in the order of trials."""
+        found = (trial.user_attrs.get("point") for trial in self.study.get_trials(deepcopy=False))
+        return [Point.model_validate_json(text) for text in found if text is not None]
+
+
+def first_guesses(layers: int) -> dict[str, list[float]]:
+    """Constant r, and what decreases or increases along the layers."""
+    return {
+        "constant": [1.0] * layers,
+        "decreasing": linear(layers, 1.0, 0.0),
+        "increasing": linear(layers, 0.0, 1.0),
+    }
+
+
+def measured(setting: Setting, judge: Judge, candidate: Candidate, origin: str = "search") -> Point:
+    """A candidate's point: what it costs by the curve, and what it loses on the judge's samples."""
+    losses = judge(setting.steps(candidate))
+    return Point(
+        origin=origin,
+        options=candidate.plugin.options(),
+        tokens=candidate.tokens,
+        removed=candidate.removed,
+        tokens_share=candidate.tokens_share,
+        latency=setting.latency(candidate),
+        kl=float(losses.kl.mean()),
+        agreement=100.0 * float(losses.agree.mean()),
+        drop=losses.drop,
+    )
+
+
+def _suggest(trial: optuna.Trial, name: str, space: Mapping[str, Any]) -> Any:
+    if "choices" in space:
+        return trial.suggest_categorical(name, list(space["choices"]))
+    low, high = space["low"], space["high"]
+    if isinstance(low, int) and isinstance(high, int):
+        return trial.suggest_int(name, low, high)
+    return trial.suggest_float(name, float(low), float(high), log=bool(space.get("log", False)))

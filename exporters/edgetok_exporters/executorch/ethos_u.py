@@ -1,0 +1,86 @@
+"""Arm's Ethos-U NPUs: what is quantised runs there in integers, what a plugin inserted on the CPU.
+
+The partitioner's pieces are TOSA programs. They are kept for :mod:`~edgetok_exporters.executorch.twin`, and the same
+bytes are compiled by Vela into what the ``.pte`` file holds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from executorch.backends.arm.ethosu import EthosUCompileSpec
+from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
+from executorch.backends.arm.quantizer.arm_quantizer_utils import NodeFinder
+from torch import fx
+from torch.fx.passes.operator_support import OperatorSupportBase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from edgetok.precision import Precision
+
+ANNOTATION = "quantization_annotation"
+FLOAT = "edgetok_float"
+"""Mark, in ``meta["custom"]``, of what is never quantised: names change in the quantiser's own passes, marks do not."""
+aten = torch.ops.aten
+WEIGHTED = frozenset({aten.linear.default, aten.conv1d.default, aten.conv2d.default, aten.convolution.default})
+
+
+def partitioner(accelerator: str) -> Any:
+    """Gives every quantised operation that the accelerator's TOSA profile has to the NPU."""
+    from executorch.backends.arm.tosa.compile_spec import TosaCompileSpec
+    from executorch.backends.arm.tosa.partitioner import TOSAPartitioner
+
+    profile = EthosUCompileSpec(accelerator).tosa_spec
+    return TOSAPartitioner(TosaCompileSpec(profile), additional_checks=[_Quantised()])
+
+
+class _Quantised(OperatorSupportBase):
+    """Refuses what a plugin inserted; integers among it (token ids) would be taken otherwise."""
+
+    def is_node_supported(self, submodules: Mapping[str, torch.nn.Module], node: fx.Node) -> bool:
+        return not _stays_float(node)
+
+
+def quantiser(module: Any, precision: Precision, accelerator: str) -> Any:
+    """Arm's quantiser, static int8 and weights per channel, for all but what stays in floating point.
+
+    Args:
+        module: its nodes are marked.
+        precision: weights that it does not name stay in floating point, with their layer.
+        accelerator: as Vela names it.
+    """
+    _mark(module, precision)
+    made = EthosUQuantizer(EthosUCompileSpec(accelerator))
+    made.set_global(get_symmetric_quantization_config())
+    made.set_node_finder(None, _Floating())
+    annotate = made.annotate
+
+    def without_marked(graph: Any) -> Any:
+        annotated = annotate(graph)
+        for node in annotated.graph.nodes:
+            if _stays_float(node):
+                node.meta.pop(ANNOTATION, None)
+        return annotated
+
+    made.annotate = without_marked
+    return made
+
+
+class _Floating(NodeFinder):  # type: ignore[misc]
+    def find_nodes(self, model: fx.GraphModule) -> Iterator[fx.Node]:
+        return (node for node in model.graph.nodes if _stays_float(node))
+
+
+def _mark(module: Any, precision: Precision) -> None:
+    """Mark layers whose weights are not named, and logarithms of sizes: of a size in 8 bits little is left."""
+    for node in module.graph.nodes:
+        unnamed = node.target in WEIGHTED and str(getattr(node.args[1], "target", "")) not in precision.weights
+        if unnamed or (node.target == aten.log.default and _stays_float(node.args[0])):
+            node.meta["custom"] = {**node.meta.get("custom", {}), FLOAT: True}
+
+
+def _stays_float(node: fx.Node) -> bool:
+    custom = node.meta.get("custom", {})
+    return node.op == "call_function" and bool(custom.get(FLOAT) or custom.get("edgetok", {}).get("plugin"))

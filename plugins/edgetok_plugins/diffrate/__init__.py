@@ -1,0 +1,130 @@
+"""``diffrate``: prune what the class token ignores, then merge, each by its own number per layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from edgetok.hookspecs import hookimpl
+from edgetok.plugin import TokenReduction
+from edgetok.schedule import Schedule, per_layer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from edgetok.graph.signals import Signals
+    from edgetok.graph.site import Site
+    from edgetok.graph.tokens import TokenMap
+
+api_version = "1"
+
+
+class DiffRate(TokenReduction):
+    """Prune the least attended tokens of a layer, then merge the next ones into the rest.
+
+    Tokens are ranked by importance: the attention the class token pays them, averaged over heads. The last ``prune``
+    of them are dropped. Of those left, the last ``merge`` are each merged into the most similar of the others, by
+    cosine of the hidden states after the attention. The paper learns how many of each kind per layer; here they are
+    options, plain numbers or one per layer, and a calibrator finds them.
+
+    Where a model has no token in front, the mean query of all tokens stands in for the class token's.
+
+    Where we depart from the reference code: it multiplies a merged token's size by its similarity, so that sizes
+    shrink; ours add up. ``merging``: the code takes the plain mean of a group, and so does ``plain``, the default;
+    ``mean`` weighs by size. ``prop_attn`` (on, as in the code) adds ``log size`` to attention scores. The code also
+    reorders all tokens by importance; ours keep their order, and are ranked anew in every layer. All tokens in
+    front of the patches are protected, and none of them is merged into. Padding is pruned before anything else
+    and never merged; the code knows none.
+    """
+
+    name: ClassVar[str] = "diffrate"
+    summary: ClassVar[str] = "DiffRate: prune unattended tokens and merge similar ones, by numbers per layer."
+    paper: ClassVar[str] = (
+        "DiffRate: Differentiable Compression Rate for Efficient Vision Transformers (ICCV 2023), "
+        "https://arxiv.org/abs/2305.17997"
+    )
+    changes: ClassVar[tuple[str, ...]] = ("token-count", "attention")
+
+    prune: Schedule = Field(
+        default=4,
+        description="Tokens to drop per layer: a number, one per layer [0,4,8], or (n, inflection) as (4,-1.0).",
+        json_schema_extra={"search": {"low": 0, "high": 16}},
+    )
+    merge: Schedule = Field(
+        default=4,
+        description="Tokens to merge per layer after pruning, in the same forms. At most half of what is left.",
+        json_schema_extra={"search": {"low": 0, "high": 16}},
+    )
+    merging: Literal["plain", "mean", "mlerp"] = Field(
+        default="plain",
+        description="What a group becomes: its plain mean, its mean weighted by size, or that at the longest's length.",
+    )
+    prop_attn: bool = Field(default=True, description="Proportional attention: add log size to attention scores.")
+
+    @property
+    def proportional(self) -> bool:  # type: ignore[override]
+        """Whether attention weighs tokens by size."""
+        return self.prop_attn
+
+    def counts(self, site: Site, tokens: int) -> tuple[int, int]:
+        """How many tokens a site drops, and how many it merges: one at least stays, and half of those not dropped."""
+        free = site.mergeable(tokens)
+        pruned = min(per_layer(self.prune, site.count)[site.index], max(free - 1, 0))
+        return pruned, min(per_layer(self.merge, site.count)[site.index], (free - pruned) // 2)
+
+    def keep(self, site: Site, tokens: int) -> int:
+        """All but what is dropped and merged."""
+        return tokens - sum(self.counts(site, tokens))
+
+    def remark(self, site: Site, tokens: int) -> str | None:
+        """What goes which way, and where that is less than asked for."""
+        pruned, merged = self.counts(site, tokens)
+        wanted = tuple(per_layer(option, site.count)[site.index] for option in (self.prune, self.merge))
+        capped = "" if (pruned, merged) == wanted else f", capped from {wanted[0]} and {wanted[1]}"
+        return f"{pruned} pruned, {merged} merged{capped}" if pruned or merged else None
+
+    def reduce(self, signals: Signals, keep: int) -> TokenMap:
+        """Drop the least important, then match the next ones with those that stay."""
+        from edgetok.graph.tokens import TokenMap
+        from edgetok.ops import select_top
+
+        pruned, merged = self.counts(signals.site, signals.tokens + signals.site.space.trailing)
+        scores = signals.attention_row(0 if signals.protected else None)
+        kept = select_top(_with_padding(scores, signals, -1.0), signals.tokens - pruned, signals.protected)
+        pruning = TokenMap.pruning(kept)
+        if not merged:
+            return pruning
+        ranking = _with_padding(scores, signals, 2.0).unsqueeze(-1)
+        parts = [signals.hidden, ranking]
+        if signals.padded and signals.sizes is not None:
+            parts.append(signals.sizes.unsqueeze(-1))
+        if pruned:
+            parts = [pruning.reduce(part, None, "first") for part in parts]
+        made = self._merged(parts[0], *(part.squeeze(-1) for part in parts[1:]), merged=merged, front=signals.protected)
+        return made.after_pruning(kept) if pruned else made
+
+    def _merged(
+        self, hidden: Tensor, ranking: Tensor, sizes: Tensor | None = None, *, merged: int, front: int
+    ) -> TokenMap:
+        """The last ``merged`` tokens of a ranking into the most similar of the others behind the front."""
+        from edgetok.graph.tokens import TokenMap
+        from edgetok.ops import match_among, rank_top
+
+        ranked = rank_top(ranking, hidden.shape[1] - front, front)
+        stay = ranked.shape[1] - merged
+        return TokenMap(*match_among(hidden, sizes, ranked[:, stay:], ranked[:, :stay], merged), self.merging)
+
+
+def _with_padding(scores: Tensor, signals: Signals, padding: float) -> Tensor:
+    """Scores with another one for padding."""
+    if signals.real is None:
+        return scores
+    real = signals.real.to(scores.dtype)
+    return scores * real + padding * (1 - real)
+
+
+@hookimpl
+def edgetok_plugins() -> list[type[DiffRate]]:
+    """Register the plugin."""
+    return [DiffRate]

@@ -1,0 +1,1 @@
+"""One view of experts, however a model keeps them; see ``find_blocks``."""

@@ -1,0 +1,106 @@
+"""Linear layers and experts of a model replaced by packed ones, in a copy that shares everything else."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from edgetok.errors import BrokenWeights
+from edgetok_plugins.mc_moe.experts.find import Block, find_blocks
+from edgetok_plugins.mc_moe.experts.form import MATRICES
+from edgetok_plugins.mc_moe.lowering.modules import PackedLinear, PackedStacks
+from edgetok_plugins.mc_moe.packing import PackedWeight
+
+if TYPE_CHECKING:
+    from edgetok.model import Component
+
+
+def packed_component(component: Component, tensors: Mapping[str, Tensor]) -> Component:
+    """A component whose module computes with packed weights.
+
+    Args:
+        component: of the model that was compressed; left as it is.
+        tensors: what compression made: ``LINEAR.weight.*``, ``EXPERTS.up.w2.*``, ``EXPERTS.bits``.
+
+    Raises:
+        BrokenWeights: they do not fit each other, or the model.
+    """
+    module = packed_module(component.module, tensors)
+    read = component.weights
+    return replace(component, module=module, weights=None if read is None else _remaining(module, read))
+
+
+def _remaining(module: nn.Module, read: Callable[[], Mapping[str, Tensor]]) -> Callable[[], Mapping[str, Tensor]]:
+    """The weights that are still there, and the packed ones."""
+
+    def merged() -> Mapping[str, Tensor]:
+        wanted = dict(module.named_parameters(remove_duplicate=False))
+        buffers = dict(module.named_buffers(remove_duplicate=False))
+        return {**buffers, **{name: value for name, value in read().items() if name in wanted or name in buffers}}
+
+    return merged
+
+
+def packed_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of a module with packed linear layers and experts; parameters that stay are shared.
+
+    Raises:
+        BrokenWeights: the tensors do not fit each other, or the module.
+    """
+    made = _copied(module)
+    blocks = {block.name: block for block in find_blocks(made)} if any(n.endswith(".bits") for n in tensors) else {}
+    for name in tensors:
+        if name.endswith(".bits"):
+            path = name.removesuffix(".bits")
+            _put(made, path, _stacks(blocks.get(path), path, tensors))
+        elif name.endswith(".weight.codes"):
+            path = name.removesuffix(".weight.codes")
+            _put(made, path, _linear(made, path, tensors))
+    return made
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """A module of the same modules, all new, with the same tensors."""
+    made = copy.copy(module)
+    vars(made).update({kind: dict(vars(module)[kind]) for kind in ("_parameters", "_buffers")})
+    vars(made)["_modules"] = {
+        name: None if child is None else _copied(child) for name, child in vars(module)["_modules"].items()
+    }
+    return made
+
+
+def _put(module: nn.Module, path: str, new: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    setattr(module.get_submodule(parent), name, new.eval())
+
+
+def _linear(module: nn.Module, path: str, tensors: Mapping[str, Tensor]) -> PackedLinear:
+    weight = PackedWeight.from_tensors(tensors, f"{path}.weight")
+    try:
+        layer = module.get_submodule(path)
+    except AttributeError:
+        layer = None
+    if not isinstance(layer, nn.Linear) or (layer.out_features, layer.in_features) != weight.shape:
+        raise BrokenWeights(f"The packed weight of {path} does not fit the model.", why=f"{weight.shape} for {layer}")
+    return PackedLinear(weight, layer.bias)
+
+
+def _stacks(block: Block | None, path: str, tensors: Mapping[str, Tensor]) -> PackedStacks:
+    if block is None:
+        raise BrokenWeights(f"The packed experts {path} do not fit the model.", why="it has no experts there")
+    bits = [int(each) for each in tensors[f"{path}.bits"].tolist()]
+    if len(bits) != block.form.count:
+        raise BrokenWeights(f"The packed experts {path} do not fit.", why=f"{len(bits)} for {block.form.count}")
+    stacks = {
+        name: {width: PackedWeight.from_tensors(tensors, f"{path}.{name}.w{width}") for width in sorted(set(bits))}
+        for name in MATRICES
+    }
+    for name, by_width in stacks.items():
+        for width, weight in by_width.items():
+            if weight.shape != block.form.shape(name) or weight.stacked != (bits.count(width),) or weight.bits != width:
+                raise BrokenWeights(f"The packed experts {path}.{name}.w{width} do not fit.", why=f"{weight.shape}")
+    return PackedStacks(block.form, stacks, bits)
