@@ -38,7 +38,10 @@ def find_data(prepared: Prepared, recipe: Recipe, data: Pairs | None, *, labelle
     if spec is None:
         return None
     from edgetok.evaluate import TokenWindows, load_dataset
+    from edgetok.evaluate.tokens import SUFFIX
 
+    text = isinstance(spec, str | Path) and str(spec).endswith(SUFFIX)
+    classes = _classes(prepared.program.outputs) if labelled and not text else 0
     dataset = load_dataset(
         spec,
         recipe.eval.preprocessing or prepared.model.preprocessing,
@@ -50,7 +53,6 @@ def find_data(prepared: Prepared, recipe: Recipe, data: Pairs | None, *, labelle
     if isinstance(dataset, TokenWindows):
         _check_tokens(dataset, prepared.program.outputs)
         return Fitted(dataset, delivered(prepared, prepared.program.inputs))
-    classes = _classes(prepared.program.outputs) if labelled else 0
     odd = [label for label in getattr(dataset, "labels", ()) if label >= classes]
     if labelled and odd:
         raise DatasetNotFound(

@@ -153,11 +153,7 @@ def _unsqueeze(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
 
 
 def _mean(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
-    """A mean over heads is a pooling before they are turned outwards, else a product with a row.
-
-    onnxruntime reduces a middle axis many times slower, and the turned keys have no other reader. One plane per token:
-    onnxruntime would reorder a multiple of 16 planes into blocks.
-    """
+    """A mean over heads is a product with a row: onnxruntime reduces a middle axis many times slower."""
     x = node.inputs[0]
     if x is None or x.shape is None or len(x.shape) != 4 or x.dtype not in (FLOAT, FLOAT16) or _axes(node) != [1]:
         return None
@@ -165,13 +161,8 @@ def _mean(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
     if node.attributes.get_int("keepdims", 1) or 0 in (heads, tokens, channels):
         return None
     body = Body()
-    turned = _producer(node, "Transpose")
-    if turned is not None and _perm(turned) == [0, 2, 1, 3] and x.dtype == FLOAT:
-        planes = body("Reshape", turned.inputs[0], [-1, 1, heads, channels])
-        rows = body("AveragePool", planes, kernel_shape=[heads, 1])
-    else:
-        row = np.full((1, heads), 1 / heads, dtype=numpy_dtype(x))
-        rows = body("MatMul", row, body("Reshape", x, [-1, heads, tokens * channels]))
+    row = np.full((1, heads), 1 / heads, dtype=numpy_dtype(x))
+    rows = body("MatMul", row, body("Reshape", x, [-1, heads, tokens * channels]))
     made = body("Reshape", rows, [-1, tokens, channels])
     _insert(graph, node, body, made)
     return made
