@@ -13,7 +13,8 @@ def test_a_changed_file_does_not(bundle, workshop):
     damaged = workshop.folder / "damaged"
     shutil.copytree(workshop.folder / "out", damaged)
     model = next(damaged.glob("*.onnx"))
-    model.write_bytes(model.read_bytes()[:-1] + b"\0")
+    data = model.read_bytes()
+    model.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     done = workshop("verify", "damaged")
     shutil.rmtree(damaged)
     assert done.returncode == 3
