@@ -9,8 +9,10 @@ from importlib.util import find_spec
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
+from onnx import helper, numpy_helper
 from torch.fx import traceback
 from transformers import ViTConfig, ViTForImageClassification
 
@@ -130,6 +132,31 @@ def test_the_sizes_of_tokens_reach_attention(quantised, target, pixels, tmp_path
     np.testing.assert_allclose(sizes, sizes.round(), rtol=0, atol=2e-2)
     assert sizes.sum() == pytest.approx(65, abs=0.2)
     assert sizes.max() > 1.5
+
+
+@needs_qnn
+@pytest.mark.parametrize(("largest", "works"), [(2.0, False), (4.0, True)])
+def test_the_logarithm_that_is_lost(tmp_path, largest, works):
+    """The smallest graph of that trap: when both compute well, logarithms may be quantised again."""
+    from edgetok_exporters.onnx.htp import _options
+
+    x = np.array([[1, 2, 3, 2]], np.float32)
+    scales = {"in": 4 / 65535, "out": largest / 65535}
+    weights = [numpy_helper.from_array(np.float32(value), name) for name, value in scales.items()]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "in", "zero"], ["a"], domain="com.microsoft"),
+        helper.make_node("DequantizeLinear", ["a", "in", "zero"], ["b"], domain="com.microsoft"),
+        helper.make_node("Log", ["b"], ["c"]),
+        helper.make_node("QuantizeLinear", ["c", "out", "zero"], ["d"], domain="com.microsoft"),
+        helper.make_node("DequantizeLinear", ["d", "out", "zero"], ["y"], domain="com.microsoft"),
+    ]
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, x.shape) for name in "xy"]
+    weights.append(numpy_helper.from_array(np.uint16(0), "zero"))
+    graph = helper.make_graph(nodes, "log", ends[:1], ends[1:], weights)
+    domains = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=domains, ir_version=9), tmp_path / "log.onnx")
+    (found,) = ort.InferenceSession(str(tmp_path / "log.onnx"), _options(43)).run(None, {"x": x})
+    np.testing.assert_allclose(found, np.log(x) if works else np.zeros_like(x), atol=1e-3)
 
 
 def all_inserted(graph, pair, inserted):
