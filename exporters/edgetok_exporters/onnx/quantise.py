@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 Readers = Mapping[str, list[ir.Node]]
 BROKEN_ON_HTP = frozenset({"Log"})
-"""What the HTP computes wrongly between Q/DQ pairs of 16 bits, and rightly in fp16: a logarithm of small range is 0, and
-in a merged model the sizes of tokens are lost to attention."""
+"""What the HTP computes wrongly between Q/DQ pairs of 16 bits, and rightly in fp16: a logarithm of small range is 0.
+
+In a merged model the sizes of tokens are then lost to attention."""
 
 
 def check(precision: Precision, target: Target, dtype: str) -> None:
