@@ -15,6 +15,8 @@ from edgetok.ops.match import MIXED_PAIR, PADDING_PAIR
 from edgetok_exporters.onnx.body import FLOAT, INT64, Body, size
 
 Ids = tuple[ir.Value, ir.Value, ir.Value]
+PREFIX, EVEN, ODD = PADDING_PAIR + 3, PADDING_PAIR + 2, PADDING_PAIR + 1
+"""What a token that stays is ranked by in reference order; above every score, so that merged ones come last."""
 
 
 def sort_match(
@@ -58,21 +60,15 @@ def in_fp32(body: Body, x: ir.Value) -> ir.Value:
 
 
 def _reference(body: Body, best: ir.Value, scores: ir.Value, metric: ir.Value, r: int, protected: int) -> Ids:
-    """Prefix in place, unmerged even tokens ascending, odd tokens."""
-    n = size(metric, 1)
-    evens, odds = (np.asarray(side, dtype=np.int64) for side in sides(n, protected))
-    left = len(evens) - r
-    ranked = body.many("TopK", 2, best, [len(evens)], axis=1)[1]
-    merged = body("Gather", ranked, np.arange(r), axis=1)
-    blocks = [body.spread(odds[None, :, None], metric)]
-    if left:
-        rest = body("Gather", ranked, np.arange(r, len(evens)), axis=1)
-        blocks.insert(0, body("Gather", evens, body.many("TopK", 2, rest, [left], axis=1, largest=0)[0], axis=0))
-    if protected:
-        blocks.insert(0, body.spread(np.arange(protected)[None, :, None], metric))
-    keep = body("Concat", *blocks, axis=1)
+    """Prefix in place, unmerged even tokens ascending, odd tokens: one stable ranking, the merged ones last."""
+    n, evens = size(metric, 1), np.asarray(sides(size(metric, 1), protected)[0], dtype=np.int64)
+    values, merged = body.many("TopK", 2, best, [r], axis=1)
     src = body("Gather", evens, merged, axis=0)
-    dst = body("Gather", np.arange(protected + left, n - r), partners(body, scores, merged), axis=0)
+    rank = np.full((1, n, 1), ODD, dtype=np.float32)
+    rank[:, :protected], rank[:, evens] = PREFIX, EVEN
+    ranked = body("ScatterElements", body.spread(rank, metric), src, values, axis=1)
+    keep = body.many("TopK", 2, ranked, [n - r], axis=1)[1]
+    dst = body("Gather", np.arange(protected + len(evens) - r, n - r), partners(body, scores, merged), axis=0)
     return keep, src, dst
 
 

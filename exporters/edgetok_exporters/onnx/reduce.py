@@ -56,7 +56,10 @@ def _add_rows(
 def _scatter_rows(
     body: Body, base: ir.Value, into: ir.Value, rows: ir.Value, dtype: ir.DataType, reduction: str
 ) -> ir.Value:
-    """A reducing scatter, in fp32: onnxruntime has none for fp16."""
+    """A reducing scatter, in fp32: onnxruntime has none for fp16.
+
+    Not ``ScatterND``: onnxruntime's threads race where an index occurs twice, and sums come out wrong.
+    """
     if dtype == FLOAT16:
         base, rows = body.cast(base, FLOAT), body.cast(rows, FLOAT)
     made = body("ScatterElements", base, into, rows, axis=1, reduction=reduction)

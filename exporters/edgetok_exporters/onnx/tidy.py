@@ -153,7 +153,10 @@ def _unsqueeze(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
 
 
 def _mean(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
-    """A mean over heads is a product with a row: onnxruntime reduces a middle axis many times slower."""
+    """A mean over heads is a product with a row: onnxruntime reduces a middle axis many times slower.
+
+    Of keys it is taken where attention has them already, one token a column, so that they are not laid out twice.
+    """
     x = node.inputs[0]
     if x is None or x.shape is None or len(x.shape) != 4 or x.dtype not in (FLOAT, FLOAT16) or _axes(node) != [1]:
         return None
@@ -161,11 +164,26 @@ def _mean(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
     if node.attributes.get_int("keepdims", 1) or 0 in (heads, tokens, channels):
         return None
     body = Body()
+    columns = _columns(x)
     row = np.full((1, heads), 1 / heads, dtype=numpy_dtype(x))
-    rows = body("MatMul", row, body("Reshape", x, [-1, heads, tokens * channels]))
-    made = body("Reshape", rows, [-1, tokens, channels])
+    rows = body("MatMul", row, body("Reshape", columns or x, [-1, heads, tokens * channels]))
+    if columns is None:
+        made = body("Reshape", rows, [-1, tokens, channels])
+    else:
+        made = body("Transpose", body("Reshape", rows, [-1, channels, tokens]), perm=[0, 2, 1])
     _insert(graph, node, body, made)
     return made
+
+
+def _columns(x: ir.Value) -> ir.Value | None:
+    """``x [B, heads, N, d]`` as ``[B, heads, d, N]``, if an earlier node makes that of what ``x`` is made of."""
+    turn = x.producer()
+    if turn is None or turn.op_type != "Transpose" or _perm(turn) != [0, 2, 1, 3] or turn.inputs[0] is None:
+        return None
+    for reader, _ in turn.inputs[0].uses():
+        if reader.op_type == "Transpose" and _perm(reader) == [0, 2, 3, 1]:
+            return reader.outputs[0]
+    return None
 
 
 def _attention(graph: ir.Graph, node: ir.Node) -> ir.Value | None:

@@ -51,6 +51,19 @@ def test_a_mean_over_heads_is_a_product(capture, trip, agree):
     assert found.count("ReduceMean") == 2
 
 
+def test_keys_are_not_laid_out_twice_for_their_mean(capture, trip, agree):
+    def attend(x):
+        heads = x.reshape(x.shape[0], 5, 2, 4).transpose(1, 2)
+        return torch.nn.functional.scaled_dot_product_attention(heads + 1, heads, heads + 2), heads.mean(1) + 0
+
+    program = capture(attend, {"x": torch.randn(2, 5, 8)})
+    agree(trip(program), program, {"x": torch.randn(3, 5, 8)}, atol=1e-6)
+    turns = [n for n in onnx.load(trip.exported.entry).graph.node if n.op_type == "Transpose"]
+    reads = [n for n in turns if list(n.attribute[0].ints) == [0, 2, 3, 1]]
+    means = [n for n in turns if len(n.attribute[0].ints) == 3]
+    assert len(reads) == len(means) == 1
+
+
 def test_shapes_with_one_unknown_are_constants(capture, trip, agree):
     def views(x):
         return x.view(x.shape[0], 5, -1, 2) + 1, x.view(-1, 8) + 1, x.reshape(x.shape[0] * 5, 2, 4) + 1
