@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 from edgetok.errors import CaptureFailed
 from edgetok.graph.normalise import normalise
 from edgetok.graph.program import Program, TensorSpec, tensor_outputs
+from edgetok.provenance import shared_provenance
 from edgetok.silence import quiet
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _require_functional(component: Component, exported: ExportedProgram) -> None
 
 
 def _export(component: Component, dynamic: Mapping[str, Mapping[int, str]]) -> ExportedProgram:
-    with quiet():
+    with quiet(), shared_provenance():
         exported = torch.export.export(
             component.module, (), dict(component.inputs), dynamic_shapes=dynamic_shapes(component.inputs, dynamic)
         )

@@ -13,6 +13,7 @@ from edgetok.errors import EdgetokError, RepairFailed
 from edgetok.graph.capture import dynamic_shapes, output_specs
 from edgetok.graph.retrace import Retrace, Step
 from edgetok.graph.retraced import Retraced
+from edgetok.provenance import shared_provenance
 from edgetok.silence import quiet
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def rewrite(
     dynamic = program.dynamic if dynamic is None else dynamic
     module = Retraced(Retrace(program, steps))
     try:
-        with quiet(), fx_traceback.preserve_node_meta():
+        with quiet(), shared_provenance(), fx_traceback.preserve_node_meta():
             exported = torch.export.export(module, (), example, dynamic_shapes=dynamic_shapes(example, dynamic))
     except EdgetokError:
         raise

@@ -17,6 +17,7 @@ from edgetok.lowering.fold import fold
 from edgetok.lowering.fuse import fuse
 from edgetok.ops import matrix_ops
 from edgetok.ops.realisations import decompositions
+from edgetok.provenance import shared_provenance
 from edgetok.silence import quiet
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def lower(
     table = {**decompositions(target.realisations, dtype=dtype), **matrix_ops.TABLE, **ATTENTION, **(decompose or {})}
     table = {op: function for op, function in table.items() if op not in keep}
     try:
-        with quiet(), fx_traceback.preserve_node_meta():
+        with quiet(), shared_provenance(), fx_traceback.preserve_node_meta():
             if batch is not None:
                 exported = torch.export.export(_plain_module(exported), (), dict(example))
             plain = (fuse(exported) if target.realisations.fused else exported).run_decompositions(table)

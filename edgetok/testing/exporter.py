@@ -22,7 +22,8 @@ from edgetok.testing.absence import run_without
 from edgetok.testing.declaration import check_light, undocumented
 from edgetok.testing.delivery import SAME, precise_options
 from edgetok.testing.reductions import Merge
-from edgetok.testing.trial import Trial, difference, notes, run, subject, text
+from edgetok.testing.trial import Trial, difference, run, subject
+from edgetok.testing.written import Written, written
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -81,47 +82,36 @@ class ExporterConformance:
     def test_files_stay_in_their_directory(self) -> None:
         """All files are where they were asked for, listed, and carry stem and suffix."""
         self._require_packages()
-        with tempfile.TemporaryDirectory(prefix="edgetok-kit-") as outer:
-            folder = Path(outer, "out")
-            folder.mkdir()
-            exported = self._export(subject(zoo.transformer_encoder).dense, folder, stem="other")
-            assert exported.entry.name == f"other{self._exporter().suffix}"
-            written = {path for path in Path(outer).rglob("*") if path.is_file()}
-            assert written == {path for path in exported.files if path.is_file()}, "files and what is listed differ"
-            assert exported.entry in exported.files
-            assert all(folder in path.parents and path.stat().st_size for path in written)
-            assert exported.seconds > 0
+        dense = self._dense()
+        exported, sizes = dense.exported, dense.sizes
+        assert exported.entry.name == f"other{self._exporter().suffix}"
+        listed = {path for path in exported.files if path.is_file()}
+        assert set(sizes) == listed, "files and what is listed differ"
+        assert exported.entry in exported.files
+        assert all(dense.folder in path.parents and size for path, size in sizes.items())
+        assert exported.seconds > 0
 
-    @pytest.mark.parametrize(
-        ("model", "reduced"),
-        [(zoo.transformer_encoder, False), (zoo.transformer_encoder, True), (zoo.bert, True)],
-        ids=["encoder-dense", "encoder-merged", "bert-padded-merged"],
-    )
-    def test_file_computes_the_same(self, model: zoo.Factory, reduced: bool) -> None:
+    def test_dense_file_computes_the_same(self) -> None:
         """A file, loaded again, has the program's inputs and outputs and gives its values, at any batch size."""
         self._require_packages()
-        trial = Trial(Merge(), subject(model))
-        program = trial.optimised if reduced else trial.subject.dense
+        runner = self._exporter().load(self._dense().exported.entry, threads=1)
+        self._check_runner(runner, subject(zoo.transformer_encoder).dense)
+
+    def test_merged_file_computes_the_same(self) -> None:
+        """The same of a model with padding whose tokens are merged."""
+        self._require_packages()
+        program = Trial(Merge(), subject(zoo.bert)).optimised
         with tempfile.TemporaryDirectory(prefix="edgetok-kit-") as folder:
-            runner = self._exporter().load(self._export(program, Path(folder)).entry, threads=1)
-        assert isinstance(runner, Runner)
-        assert set(runner.input_names) == {spec.name for spec in program.inputs}
-        assert runner.output_names == tuple(spec.name for spec in program.outputs)
-        fixed = getattr(self._options(), "batch", "dynamic")
-        for batch in (1, 2) if fixed == "dynamic" else (int(fixed),):
-            inputs = {name: tensor[:batch] for name, tensor in program.example.items()}
-            _check_same(runner, program, inputs)
+            runner = self._exporter().load(self.export(program, Path(folder)).entry, threads=1)
+        self._check_runner(runner, program)
 
     def test_program_is_left_alone(self) -> None:
         """Exporting changes nothing of the program."""
         self._require_packages()
-        program = subject(zoo.transformer_encoder).dense
-        before, marks, outputs = text(program), notes(program), run(program)
-        with tempfile.TemporaryDirectory(prefix="edgetok-kit-") as folder:
-            self._export(program, Path(folder))
-        assert text(program) == before
-        assert notes(program) == marks, "the metadata of its nodes was changed"
-        assert all(torch.equal(a, b) for a, b in zip(run(program), outputs, strict=True))
+        before, after = self._dense().before, self._dense().after
+        assert after.text == before.text
+        assert after.notes == before.notes, "the metadata of its nodes was changed"
+        assert all(torch.equal(a, b) for a, b in zip(after.outputs, before.outputs, strict=True))
 
     def test_check_build_exposes_nodes(self) -> None:
         """A node that is asked for becomes an output, under the name that is given back."""
@@ -129,12 +119,11 @@ class ExporterConformance:
         program = Trial(Merge(), subject(zoo.transformer_encoder)).optimised
         node = next(n for n in program.graph.nodes if "edgetok.reduce" in str(n.target) and "mean" in n.args)
         with tempfile.TemporaryDirectory(prefix="edgetok-kit-") as folder:
-            exported = self._export(program, Path(folder), expose=[node.name])
-            fixed = getattr(self._options(), "batch", "dynamic")
-            inputs = {
-                name: tensor[: None if fixed == "dynamic" else int(fixed)] for name, tensor in program.example.items()
-            }
-            found = self._exporter().load(exported.entry, threads=1)(_arrays(inputs))
+            exported = self.export(program, Path(folder), expose=[node.name])
+            runner = self._exporter().load(exported.entry, threads=1)
+            inputs = {name: tensor[: max(self._batches())] for name, tensor in program.example.items()}
+            _check_same(runner, program, inputs)
+            found = runner(_arrays(inputs))
         (name,) = exported.exposed[node.name]
         assert found[name].shape[1:] == tuple(node.meta["val"].shape[1:])
         assert set(found) == {*(spec.name for spec in program.outputs), name}
@@ -149,6 +138,20 @@ class ExporterConformance:
         hints = done.stdout.splitlines()
         assert len(hints) == 2, f"no MissingExtra from export and load:\n{done.stdout}{done.stderr[-2000:]}"
         assert all("pip install" in hint for hint in hints), hints
+
+    def _dense(self) -> Written:
+        return written(type(self))
+
+    def _check_runner(self, runner: Runner, program: Program) -> None:
+        assert isinstance(runner, Runner)
+        assert set(runner.input_names) == {spec.name for spec in program.inputs}
+        assert runner.output_names == tuple(spec.name for spec in program.outputs)
+        for batch in self._batches():
+            _check_same(runner, program, {name: tensor[:batch] for name, tensor in program.example.items()})
+
+    def _batches(self) -> tuple[int, ...]:
+        fixed = getattr(self._options(), "batch", "dynamic")
+        return (1, 2) if fixed == "dynamic" else (int(fixed),)
 
     def _exporter(self) -> Exporter:
         return installed().exporter(self.exporter)
@@ -165,7 +168,8 @@ class ExporterConformance:
     def _options(self) -> BaseModel:
         return precise_options(self._exporter(), self._target())
 
-    def _export(self, program: Program, folder: Path, stem: str = "model", expose: Sequence[str] = ()) -> Exported:
+    def export(self, program: Program, folder: Path, stem: str = "model", expose: Sequence[str] = ()) -> Exported:
+        """The program written by the exporter for the target, in fp32 where it has that."""
         options = self._options()
         return self._exporter().export(program, self._target(), folder, stem=stem, options=options, expose=expose)
 

@@ -14,6 +14,7 @@ from edgetok.bundle.writing import sha256
 from edgetok.errors import EdgetokError, ExportFailed
 from edgetok.exporter import Exported
 from edgetok.lowering import Lowered, lower
+from edgetok.provenance import shared_provenance
 from edgetok.silence import quiet
 from edgetok.target import Target
 from edgetok_exporters.executorch import Options
@@ -98,7 +99,7 @@ def failing(program: Program, target: Target) -> Iterator[None]:
         ExportFailed: in place of any other exception.
     """
     try:
-        with quiet():
+        with quiet(), shared_provenance():
             yield
     except EdgetokError:
         raise
