@@ -2,17 +2,22 @@
 
 For each mean width: perplexity on held-out text of the model as it is, of mc-moe, of whole widths for all experts (and
 between them on a line), of the same widths at random (ten seeds) and by frequency alone; with paired intervals and a
-verdict each. Writes ``benchmarks/results/moe_quality.json``.
+verdict each. Then what online pruning costs at each width, with important tokens protected and without, and which share
+of the calls of experts it saves on the held-out text. Writes ``benchmarks/results/moe_quality.json``.
 
     python samples/moe_tiny/data.py DATA
     python benchmarks/moe_quality.py --data DATA
+    python benchmarks/moe_quality.py --data DATA --only-pruning    # keeps the rest of the result
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +26,9 @@ from torch import Tensor
 
 from edgetok_plugins.mc_moe import McMoe
 from edgetok_plugins.mc_moe.compare import compare
+from edgetok_plugins.mc_moe.compress import compress
+from edgetok_plugins.mc_moe.perplexity import Perplexity, difference, perplexity
+from edgetok_plugins.mc_moe.runtime import PackedExperts, load_packed
 
 HERE = Path(__file__).resolve().parent
 RESULT = HERE / "results" / "moe_quality.json"
@@ -34,10 +42,17 @@ def main() -> None:
     parser.add_argument("--bits", type=float, nargs="+", default=[1.6, 2.0, 2.5])
     parser.add_argument("--group", type=int, default=64)
     parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--only-pruning", action="store_true", help="measure that alone, keep the rest of --out")
     wanted = parser.parse_args()
     torch.set_num_threads(1)
     held_out, calibration = (tokens(wanted.data / f"{name}.npy") for name in ("held_out", "calibration"))
     options = McMoe(bits=wanted.bits[0], group_size=wanted.group)
+    pruning = prune(wanted.model, calibration, held_out, options, wanted.bits)
+    if wanted.only_pruning:
+        found = json.loads(wanted.out.read_text(encoding="utf-8"))
+        found["pruning"] = {"commit": commit(), "budgets": pruning}
+        wanted.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        return
     found = compare(wanted.model, {"input_ids": calibration}, held_out, options, wanted.bits)
     result = {
         "how": f"Torch, float32; {held_out.numel()} held-out tokens in {len(held_out)} windows, calibrated on "
@@ -47,10 +62,48 @@ def main() -> None:
         "versions": versions(),
         "options": options.options(),
         **found,
+        "pruning": {"commit": commit(), "budgets": pruning},
     }
     wanted.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     for row in found["budgets"]:
         print(row["bits"], {way: row[way]["perplexity"] for way in ("mc-moe", "uniform", "random", "frequency")})
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "not_pruned": {},
+    "pruned": {"odp": True},
+    "pruned_unprotected": {"odp": True, "odp_protect": 0.0},
+}
+
+
+def prune(
+    model: Path, calibration: Tensor, held_out: Tensor, options: McMoe, budgets: Sequence[float]
+) -> list[dict[str, Any]]:
+    """Perplexity with and without pruning at each width, in the runtime that leaves the calls out."""
+    rows = []
+    for bits in budgets:
+        row: dict[str, Any] = {"bits": bits}
+        before: Perplexity | None = None
+        for way, changes in WAYS.items():
+            chosen = options.model_copy(update={"bits": bits, **changes})
+            with tempfile.TemporaryDirectory(prefix="edgetok-") as scratch:
+                place = Path(scratch) / "out"
+                manifest = compress(model, place, {"input_ids": calibration}, chosen)
+                packed = load_packed(place)
+            found = perplexity(packed, held_out)
+            before = before or found
+            experts = [each for each in packed.modules() if isinstance(each, PackedExperts)]
+            cost = difference(found, before)
+            row[way] = {
+                "perplexity": found.value,
+                "interval": list(found.interval),
+                "loses_more": [cost.mean, cost.low, cost.high],
+                "saved": [each.saved / each.calls for each in experts],
+                "calibrated": list(manifest["odp"].values()),
+            }
+        rows.append(row)
+        print(bits, {way: (row[way]["perplexity"], row[way]["saved"]) for way in WAYS})
+    return rows
 
 
 def tokens(file: Path) -> Tensor:

@@ -3,7 +3,7 @@
 Chosen on ``imagenet_calib``, judged on ``imagenet_val``. Writes ``benchmarks/results/tuned/NAME.json``, which is
 ``tune.json`` with the data folder's path left out; ``docs/tune.md`` is generated from it. Refuses a busy machine.
 
-    python benchmarks/tuned.py --latency 0.65x 0.8x --trials 60 --samples 200
+    python benchmarks/tuned.py --latency 0.65x 0.8x --trials 40 --samples 150
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def main() -> int:
     parser.add_argument("--latency", nargs="+", default=["0.65x", "0.8x"])
     parser.add_argument("--plugin", default="tome")
     parser.add_argument("--target", default="onnx-cpu")
-    parser.add_argument("--trials", type=int, default=60)
-    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--samples", type=int, default=150)
     parser.add_argument("--limit", type=int, help="evaluate only the first samples")
     parser.add_argument("--allow-load", action="store_true", help="measure on a busy machine; the result says the load")
     wanted = parser.parse_args()

@@ -54,6 +54,8 @@ class Exported:
     """For a check build: graph node name -> the runtime's output names that carry its values."""
     delegation: Delegation | None = None
     """Where the toolchain says what it placed where."""
+    weights: int | None = None
+    """Bytes of weights in the files, where the exporter can tell them from the graph."""
 
 
 @runtime_checkable

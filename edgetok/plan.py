@@ -131,7 +131,10 @@ def make_plan(
         now.append(entering)
         for plugin in reductions:
             decision = _decide(plugin, site, entering)
-            entering = decision.keep
+            if plugin.extent == "onward":
+                entering = decision.keep
+            else:
+                now[-1] = decision.keep
             decisions.append(decision)
         current[site.space.index] = entering
     for asked in plugins if strict else ():

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgetok.graph.program import Program
+    from edgetok.graph.scope import Extent
     from edgetok.graph.signals import Signals
     from edgetok.graph.site import Site
     from edgetok.graph.tokens import TokenMap
@@ -70,12 +71,19 @@ class TokenReduction(Plugin):
     proportional: ClassVar[bool] = True
     """Whether later attention weighs a token by the number of tokens it stands for; may be shadowed by a property."""
 
+    extent: ClassVar[Extent] = "onward"
+    """What has fewer tokens: all that follows, one ``attention`` alone, or its ``keys`` and values alone.
+
+    Where it is one attention alone, ``reduce`` is asked before there are queries and keys: it has ``hidden``, what they
+    are made of, and no front where that is made of one segment. Merged tokens come back after the attention.
+    """
+
     def refuses(self, site: Site) -> str | None:
         """A reason, for people, why this method must not act at ``site``; ``None`` when it may.
 
-        The default accepts any self-attention whose tokens the engine can follow; see ``Site.obstacle``.
+        The default accepts any self-attention whose tokens the engine can follow; see ``Site.obstacle_to``.
         """
-        return site.obstacle
+        return site.obstacle_to(self.extent)
 
     def keep(self, site: Site, tokens: int) -> int:
         """How many of ``tokens`` tokens are left after ``site``; ``tokens`` itself means: nothing to do here."""
@@ -90,6 +98,13 @@ class TokenReduction(Plugin):
 
         ``edgetok tune`` searches over schedules where there are any, and over options that declare
         ``json_schema_extra={"search": {"low": ..., "high": ...}}`` (or ``"choices": [...]``) everywhere.
+        """
+        return None
+
+    def with_rates(self, dropped: Sequence[int], merged: Sequence[int]) -> Self | None:
+        """The same method asked to drop and to merge so many tokens after each attention; ``None``: it cannot be asked.
+
+        ``edgetok tune --method gradient`` learns the two apart where there are two.
         """
         return None
 

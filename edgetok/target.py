@@ -126,5 +126,7 @@ class Target(BaseModel):
     """How far a file can be proven on this machine: run by its runtime, simulated, compiled, or lowered only."""
     verified_by: str = ""
     """The same in words; empty where the file cannot be executed here in any way."""
+    samples: int | None = Field(None, ge=1)
+    """Samples that files are compared and evaluated on here, where simulating them is slow; None for all."""
     options: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Defaults for the exporter's own options."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generate import commands, errors, figures, plugins, recipe, support, targets, tuned
+from docs.generate import commands, errors, figures, methods, pareto, plugins, recipe, support, targets, tuned
 
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w /.-]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -24,6 +24,8 @@ def blocks(root: Path) -> dict[str, Callable[[], str]]:
         **figures.blocks(root / "benchmarks" / "results"),
         **support.blocks(root / "benchmarks" / "results"),
         **tuned.blocks(root / "benchmarks" / "results"),
+        **methods.blocks(root / "benchmarks" / "results"),
+        **pareto.blocks(root / "benchmarks" / "results"),
     }
 
 
@@ -44,11 +46,12 @@ def fill(text: str, known: Blocks, page: str) -> str:
 
 
 def current_pages(root: Path) -> dict[Path, str]:
-    """README.md and every page of docs/ as they should be, and a page for each plugin that has none yet."""
+    """README.md, pages and charts of docs/ as they should be, and a page for each plugin that has none yet."""
     known = blocks(root)
     texts = {
         path: path.read_text(encoding="utf-8") for path in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
     }
     for name in plugins.names():
         texts.setdefault(root / "docs" / "plugins" / f"{name}.md", plugins.skeleton(name))
-    return {path: fill(text, known, path.relative_to(root).as_posix()) for path, text in texts.items()}
+    pages = {path: fill(text, known, path.relative_to(root).as_posix()) for path, text in texts.items()}
+    return {**pages, **pareto.files(root)}

@@ -39,7 +39,10 @@ Calibrate = Annotated[
 ]
 Samples = Annotated[int, typer.Option("--samples", min=4, help="Samples to tune on, at most.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Evaluate only the first samples.")]
-Method = Annotated[Literal["search", "threshold"], typer.Option("--method", help="Optuna, or one threshold alone.")]
+Method = Annotated[
+    Literal["search", "threshold", "gradient"],
+    typer.Option("--method", help="Optuna; or one threshold, or rates by gradient, alone."),
+]
 Trials = Annotated[int, typer.Option("--trials", min=1, help="Trials of this process.")]
 Storage = Annotated[
     str | None,

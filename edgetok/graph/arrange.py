@@ -164,13 +164,19 @@ def give_batch(
         raise UnplaceableError("what it is used with has no axis with the batch")
     place = places[0]
     aligned: list[Axis] = [()] * missing + list(axes)
-    if any(a and (i == place or factors.ids(a) != factors.ids(consumer[i])) for i, a in enumerate(aligned)):
+    if any(a and (i == place or not _alike(a, consumer[i])) for i, a in enumerate(aligned)):
         raise UnplaceableError("its axes are not those of what it is used with")
     shape: list[Size] = [*[1] * missing, *x.shape]
     size = measure(consumer[place])
     wide = x.reshape(shape).expand([size if i == place else -1 for i in range(len(shape))])
     aligned[place] = consumer[place]
     return wide, tuple(aligned)
+
+
+def _alike(a: Axis, b: Axis) -> bool:
+    """Whether two axes are the same, or channels of the same size, which a table may have from elsewhere."""
+    channels = all("channel" in f.tags for f in b) and factors.size(a) == factors.size(b)
+    return factors.ids(a) == factors.ids(b) or channels
 
 
 def spread(weights: Tensor, axes: Axes, where: Occurrence, batch: Axis) -> Tensor:

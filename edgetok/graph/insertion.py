@@ -18,6 +18,7 @@ from edgetok.graph.transport import Value, advance, plain_tokens, step
 
 if TYPE_CHECKING:
     from edgetok.graph.retrace import Step, Walk
+    from edgetok.graph.scope import Scope
 
 
 def insert(walk: Walk, reduction: Step, node: fx.Node) -> Value:
@@ -31,9 +32,32 @@ def insert(walk: Walk, reduction: Step, node: fx.Node) -> Value:
     (where,) = state.space.occurrences(value.axes)
     hidden = plain_tokens(walk, value, state, where)
     signals = _signals(walk, reduction, state, hidden)
-    token_map = _ask(reduction, signals)
+    token_map = _ask(reduction, signals, state.space.trailing)
     state.push(token_map.followed_by(signals.tokens, state.space.trailing), hidden, reduction.keep)
     return step(walk, value, state, state.now, value.axes, "mean")
+
+
+def open_scope(walk: Walk, reduction: Step, scope: Scope) -> SpaceState:
+    """The state of a reduction that is confined to one attention: its one map, made of the value it goes in at.
+
+    Raises:
+        PluginFailed: the plugin raised, or its map does not fit.
+    """
+    site, space, value = reduction.site, reduction.site.space, walk.values[scope.entry]
+    state = SpaceState(space, site.batch, "", reduction.plugin.proportional, [Version(space.sizes)], scope)
+    (where,) = space.occurrences(value.axes)
+    whole = plain_tokens(walk, value, state, where)
+    ahead, trailing = state.start(where), space.trailing
+    tokens = space.tokens - trailing - ahead
+    hidden = whole if whole.shape[1] == tokens else whole[:, :tokens]
+    signals = Signals(site, hidden, None, tokens, space.protected - ahead, False, _no_heads)
+    token_map = _ask(reduction, signals, ahead + trailing).preceded_by(ahead)
+    state.push(token_map.followed_by(ahead + tokens, trailing), hidden, reduction.keep)
+    return state
+
+
+def _no_heads(which: str) -> Tensor:
+    raise LookupError(f"there is no {which} yet where a reduction confined to one attention goes in: use `hidden`")
 
 
 def _state(walk: Walk, reduction: Step, dtype: torch.dtype) -> SpaceState:
@@ -90,9 +114,10 @@ def _newest(walk: Walk, state: SpaceState, node: fx.Node) -> Value:
     return advance(walk, node, value, {state.space.index: state.now}, value.axes)
 
 
-def _ask(reduction: Step, signals: Signals) -> TokenMap:
+def _ask(reduction: Step, signals: Signals, apart: int) -> TokenMap:
+    """The plugin's map; ``apart`` tokens of the sequence are not among those it sees."""
     plugin, site = reduction.plugin, reduction.site
-    keep = reduction.keep - site.space.trailing
+    keep = reduction.keep - apart
     try:
         token_map = plugin.reduce(signals, keep)
     except Exception as error:

@@ -100,9 +100,7 @@ class Labeller:
             for i, (axis, n) in enumerate(zip(axes, sizes, strict=True), start=offset):
                 if n == 1:
                     continue
-                if out[i]:
-                    factors.unify(out[i], axis)
-                out[i] = out[i] or axis
+                out[i] = _met(out[i], axis) if out[i] else axis
         fresh = self.fresh(shape, origin)
         return tuple(axis or new for axis, new in zip(out, fresh, strict=True))
 
@@ -185,6 +183,21 @@ class Labeller:
                 self.labels.conflicts[node] = str(conflict)
         axes = [self.fresh(s, node.name) for s in sizes]
         return axes[0] if isinstance(node.meta["val"], torch.Tensor) else axes
+
+
+def _met(a: Axis, b: Axis) -> Axis:
+    """Two axes that meet as one. Channels that are made up otherwise are still channels: they stay what they were.
+
+    A table of rotations may be joined of pieces where features are pairs; no token can be lost there.
+    """
+    try:
+        factors.unify(a, b)
+    except ConflictError:
+        known = next((axis for axis in (a, b) if all("channel" in f.tags for f in factors.resolve(axis))), None)
+        if known is None:
+            raise
+        return known
+    return a
 
 
 def _require_sizes(found: Sequence[Axes], sizes: Sequence[tuple[int, ...]]) -> None:

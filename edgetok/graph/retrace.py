@@ -21,9 +21,10 @@ from edgetok.graph import factors, repair
 from edgetok.graph.arrange import Axes, Size
 from edgetok.graph.dependence import attended, data_inputs, feature_nodes
 from edgetok.graph.factors import Axis, Factor
-from edgetok.graph.insertion import insert
+from edgetok.graph.insertion import insert, open_scope
 from edgetok.graph.nodes import op_name, operand
 from edgetok.graph.normalise import placeholder_names, understand_masks
+from edgetok.graph.scope import Finder
 from edgetok.graph.site import Site, module_of
 from edgetok.graph.space import Space
 from edgetok.graph.state import SpaceState
@@ -32,6 +33,7 @@ from edgetok.graph.transport import Value
 
 if TYPE_CHECKING:
     from edgetok.graph.program import Program
+    from edgetok.graph.scope import Scope
     from edgetok.plugin import TokenReduction
 
 
@@ -55,12 +57,21 @@ class Retrace:
         data = data_inputs(program.graph, program.placeholders.values())
         self.features = feature_nodes(program.graph, data)
         self.anchors: dict[fx.Node, list[Step]] = {}
+        self.scopes: dict[fx.Node, tuple[Step, Scope]] = {}
         for step in steps:
+            if step.plugin.extent != "onward":
+                self._confine(step, -1 - len({scope.index for _, scope in self.scopes.values()}))
+                continue
             assert step.site.anchor is not None, f"{step.site.name} has no place for a reduction"
             self.anchors.setdefault(step.site.anchor, []).append(step)
         spaces = {step.site.space.index: step.site.space for step in steps}
         self.streams = {index: self._stream(space) for index, space in spaces.items()}
         self.attended = {index: attended(program.graph, program.labels, space) for index, space in spaces.items()}
+
+    def _confine(self, step: Step, index: int) -> None:
+        found = Finder(step.site.space, self.labels, self.features).find(step.site.node, step.plugin.extent, index)
+        assert not isinstance(found, str), f"{step.site.name} has no place for a reduction of its own: {found}"
+        self.scopes.update(dict.fromkeys(found.inside, (step, found)))
 
     def _stream(self, space: Space) -> set[fx.Node]:
         """The residual stream of a space from its first anchor on: adds that lead from one to the next."""
@@ -144,6 +155,16 @@ class Walk:
             return node.target(*self._plain(node.args), **self._plain(dict(node.kwargs)))
         return repair.visit(self, node)
 
+    def opened(self, node: fx.Node) -> SpaceState | None:
+        """The state of the confined reduction that a node runs within; it is made when it is first asked for."""
+        if node not in self.plan.scopes:
+            return None
+        step, scope = self.plan.scopes[node]
+        if scope.index not in self.states:
+            with _inserted(step):
+                self.states[scope.index] = open_scope(self, step, scope)
+        return self.states[scope.index]
+
     def is_item(self, node: fx.Node) -> bool:
         """Whether a node picks one of several outputs."""
         return node.target is operator.getitem
@@ -155,7 +176,8 @@ class Walk:
         tensor = self.inputs[node.name]
         for given, now in zip(self.labels.symbols.sizes(node.meta["val"].shape), tensor.shape, strict=True):
             if self.labels.symbols.is_symbolic(given):
-                self.symbols[given] = now
+                known = self.symbols.setdefault(given, now)
+                assert now == known, f"{node.name} has {now} where other inputs have {known}"
         return Value(tensor, self.labels.axes(node))
 
     def _output(self, node: fx.Node) -> Tensor:

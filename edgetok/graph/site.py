@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from torch import fx
@@ -14,6 +15,7 @@ from edgetok.graph.masks import Mask
 from edgetok.graph.nodes import op_name
 from edgetok.graph.normalise import understand_masks
 from edgetok.graph.program import Program
+from edgetok.graph.scope import CONFINED, Extent, Finder
 from edgetok.graph.space import Space
 
 ATTENTION = "scaled_dot_product_attention"
@@ -36,6 +38,7 @@ class Site:
             the first attention of the space.
         separate: whether its tokens are another stream than those of the sites before it (one encoder run twice).
         obstacle: why the engine cannot follow a reduction from here; ``None`` when it can.
+        confined: why the engine cannot follow a reduction that reaches this attention, or its keys, alone.
         grid: ``(height, width)`` of the main segment where the labels show it as a product of two factors.
         node, anchor: the attention and the residual add that follows it, in the program's graph.
     """
@@ -55,6 +58,11 @@ class Site:
     anchor: fx.Node | None = field(repr=False)
     batch: Axis = field(repr=False, default=())
     separate: bool = False
+    confined: Mapping[Extent, str | None] = field(repr=False, default_factory=dict)
+
+    def obstacle_to(self, extent: Extent) -> str | None:
+        """Why the engine cannot follow a reduction of that extent here; ``None`` when it can."""
+        return self.obstacle if extent == "onward" else self.confined.get(extent)
 
     def mergeable(self, tokens: int) -> int:
         """How many of ``tokens`` tokens may be merged or dropped: all but the protected and the trailing ones."""
@@ -124,7 +132,19 @@ class _Finder:
             node=node,
             anchor=anchor,
             batch=tuple(f for f in lead if "channel" not in f.tags),
+            confined={extent: self.within(node, space, extent, lead) for extent in CONFINED},
         )
+
+    def within(self, node: fx.Node, space: Space, extent: Extent, lead: list[Factor]) -> str | None:
+        """What stops the engine from following a reduction that is this attention's own."""
+        mask = self.masks[node]
+        reason = obstacles.of_tokens(space, lead, self.labels) or obstacles.of_mask(mask)
+        if reason is not None or mask.kind == "padding":
+            return reason or "its sequences are padded, and padding is not followed within one attention"
+        if extent == "keys" and mask.kind != "none":
+            return "values are added to its scores, which cannot lose columns alone"
+        found = Finder(space, self.labels, self.features).find(node, extent)
+        return found if isinstance(found, str) else None
 
     def anchor(self, site: fx.Node, space: Space) -> fx.Node | None:
         """The first add after the attention that joins its result with something its query was made from."""

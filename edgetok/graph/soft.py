@@ -33,6 +33,11 @@ class SoftMap(TokenMap):
         plain, inside = super().window(start, stop), replace(self.inside, front=self.inside.front - start)
         return replace(self, keep=plain.keep, src=plain.src, dst=plain.dst, inside=inside)
 
+    def preceded_by(self, extra: int) -> SoftMap:
+        """The same map behind ``extra`` more tokens, unchanged."""
+        plain, inside = super().preceded_by(extra), replace(self.inside, front=self.inside.front + extra)
+        return replace(self, keep=plain.keep, src=plain.src, dst=plain.dst, inside=inside)
+
     def reduce(self, x: Tensor, sizes: Tensor | None, how: str) -> Tensor:
         """``(batch, N, c) -> (batch, M, c)``: ``mean`` and ``sum`` by the matrix, ``first`` by representatives."""
         if how not in ("mean", "sum"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from torch import Tensor
 from edgetok.graph.factors import Axis
 from edgetok.graph.space import Occurrence, Space
 from edgetok.graph.tokens import TokenMap
+
+if TYPE_CHECKING:
+    from edgetok.graph.scope import Scope
 
 _HIDDEN = -3e4
 """Additive score of padding: finite, and far below any real score, in fp16 too."""
@@ -57,6 +61,7 @@ class SpaceState:
         padding: the user input that marks real tokens; empty where there is no padding.
         proportional: whether attention weighs a token by the number of tokens it stands for.
         versions: from the original tokens to the newest.
+        scope: where a confined reduction runs; ``None`` for those that reach all that follows.
     """
 
     space: Space
@@ -64,8 +69,19 @@ class SpaceState:
     padding: str = ""
     proportional: bool = True
     versions: list[Version] = field(default_factory=list)
+    scope: Scope | None = None
     _dest: dict[int, Tensor] = field(default_factory=dict)
     _bias: dict[int, Tensor] = field(default_factory=dict)
+
+    @property
+    def index(self) -> int:
+        """What values know it by: the number of its space, or of its scope."""
+        return self.space.index if self.scope is None else self.scope.index
+
+    @property
+    def of_keys(self) -> bool:
+        """Whether keys and values alone have fewer tokens."""
+        return self.scope is not None and self.scope.extent == "keys"
 
     @property
     def padded(self) -> bool:

@@ -79,6 +79,11 @@ class TiledMap(TokenMap):
         plain, tiles = super().window(start, stop), replace(self.tiles, front=self.tiles.front - start)
         return TiledMap(plain.keep, plain.src, plain.dst, self.features, tiles=tiles, inner=self.inner)
 
+    def preceded_by(self, extra: int) -> TiledMap:
+        """The same map behind ``extra`` more tokens, unchanged."""
+        plain, tiles = super().preceded_by(extra), replace(self.tiles, front=self.tiles.front + extra)
+        return TiledMap(plain.keep, plain.src, plain.dst, self.features, tiles=tiles, inner=self.inner)
+
     def reduce(self, x: Tensor, sizes: Tensor | None, how: str) -> Tensor:
         """``(batch, N, c) -> (batch, M, c)``, tile by tile."""
         weights = None if sizes is None else self.tiles.fold(sizes)

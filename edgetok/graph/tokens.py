@@ -47,6 +47,13 @@ class TokenMap:
         """The map of the new tokens ``[start, stop)`` alone; tokens before ``start`` must be unchanged."""
         return replace(self, keep=self.keep[:, start:stop] - start, src=self.src - start, dst=self.dst - start)
 
+    def preceded_by(self, extra: int) -> TokenMap:
+        """The same map for a sequence with ``extra`` more tokens, unchanged, in front of the mapped ones."""
+        if extra == 0:
+            return self
+        front = torch.arange(extra, device=self.keep.device).expand(self.keep.shape[0], -1)
+        return replace(self, keep=torch.cat([front, self.keep + extra], 1), src=self.src + extra, dst=self.dst + extra)
+
     def followed_by(self, old: int, extra: int) -> TokenMap:
         """The same map for a sequence with ``extra`` more tokens, unchanged, after the ``old`` mapped ones."""
         if extra == 0:

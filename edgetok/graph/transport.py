@@ -47,7 +47,7 @@ def advance(
     known = value is walk.values[node]
     how = how or ("mean" if value.tensor.is_floating_point() and node in walk.plan.features else "first")
     for state in walk.carried(value.axes):
-        index = state.space.index
+        index = state.index
         for version in range(value.versions.get(index, 0) + 1, to.get(index, 0) + 1):
             aligned = () if has_batch(value.axes, state.batch) else tuple(map(factors.ids, consumer))
             key = (node, index, version, how, aligned)
@@ -65,7 +65,7 @@ def step(walk: Walk, value: Value, state: SpaceState, version: int, consumer: Ax
         token_map, weights = state.map_for(where, version), state.weights_for(where, version - 1)
         reduce = partial(token_map.reduce, sizes=weights if how == "mean" else None, how=how)
         value = mapped(walk, value, state, where, version - 1, reduce)
-    return replace(value, versions={**value.versions, state.space.index: version})
+    return replace(value, versions={**value.versions, state.index: version})
 
 
 def _with_batch(walk: Walk, value: Value, state: SpaceState, consumer: Axes) -> Value:
@@ -93,7 +93,7 @@ def plain_tokens(walk: Walk, value: Value, state: SpaceState, where: Occurrence)
 
 
 def _placed(walk: Walk, value: Value, state: SpaceState, where: Occurrence, version: int) -> Arrangement:
-    others = {k: v for k, v in value.versions.items() if k != state.space.index}
+    others = {k: v for k, v in value.versions.items() if k != state.index}
     try:
         return arrange(
             value.tensor.shape,
@@ -123,7 +123,7 @@ def _restore(y: Tensor, dest: Tensor, dropped: Tensor | None) -> Tensor:
 
 def restored(walk: Walk, value: Value, state: SpaceState) -> Value:
     """All original tokens of a value: each has the value of the token it became."""
-    index = state.space.index
+    index = state.index
     version = value.versions[index]
     if state.is_local(version):
         return _restored_one_by_one(walk, value, state)
@@ -139,7 +139,7 @@ def restored(walk: Walk, value: Value, state: SpaceState) -> Value:
 
 def _restored_one_by_one(walk: Walk, value: Value, state: SpaceState) -> Value:
     """:func:`restored` without composing the maps."""
-    index = state.space.index
+    index = state.index
     for version in range(value.versions[index], 0, -1):
         for where in state.space.occurrences(value.axes):
             back = partial(state.map_for(where, version).restore, old=state.tokens(where, version - 1))
@@ -150,7 +150,7 @@ def _restored_one_by_one(walk: Walk, value: Value, state: SpaceState) -> Value:
 
 def refilled(walk: Walk, value: Value, state: SpaceState) -> Value:
     """All tokens of a value on the residual stream: what a map dropped comes back as it was."""
-    index = state.space.index
+    index = state.index
     for version in range(value.versions[index], 0, -1):
         (where,) = state.space.occurrences(value.axes)
         held, before = state.versions[version], state.versions[version - 1]

@@ -94,6 +94,7 @@ def _check_tokens(windows: TokenWindows, outputs: tuple[TensorSpec, ...]) -> Non
 def parity_samples(prepared: Prepared, recipe: Recipe, dataset: Fitted | None) -> tuple[Samples, Kind]:
     """What to compare on: the dataset's first samples, or generated ones; whole batches where their size is fixed."""
     fixed, wanted = fixed_batch(prepared) or 1, recipe.parity.samples
+    wanted = min(wanted, prepared.tools.target.samples or wanted)
     wanted = -(-wanted // fixed) * fixed
     rows = batched(prepared.program)
     if dataset is not None:
@@ -119,7 +120,7 @@ def check_parity(
         Delivery(variants.optimised.program, variants.optimised.runner(threads)),
         Toolchain(tools.exporter, tools.target, tools.options, threads),
         _batches(prepared, samples),
-        dense=Delivery(like.program, like.runner(threads)) if like else None,
+        dense=Delivery(like.program, like.runner(threads), like.exported.exposed) if like else None,
         dtype=arithmetic_of(prepared),
         role=prepared.component.role,
         inputs=kind,
@@ -145,10 +146,20 @@ def measure_accuracy(
         return Accuracy.not_evaluated(f"Not evaluated: here the file is {prepared.tools.target.proof}, not executed.")
     from edgetok.evaluate import evaluate
 
+    dataset, remark = _within_reach(prepared, recipe, dataset)
     dense, optimised = (v.runner(None) for v in (variants.dense, variants.optimised))
     batch = fixed_batch(prepared) or recipe.eval.batch
     found = evaluate(dense, optimised, dataset, batch=batch, progress=clock.progress)
     target = prepared.tools.target
     by = target.verified_by or f"run by {target.runtime}"
-    how = f"Both files on the same {found.n} samples of {dataset.name}: {by}."
+    how = f"Both files on the same {found.n} samples of {dataset.name}: {by}.{remark}"
     return Accuracy.from_result(found, how=how, data=dataset.name)
+
+
+def _within_reach(prepared: Prepared, recipe: Recipe, dataset: Fitted) -> tuple[Fitted, str]:
+    """The data, or its beginning where a slow simulator would take hours and the recipe sets no limit."""
+    most = prepared.tools.target.samples
+    if most is None or recipe.eval.limit is not None or len(dataset) <= most:
+        return dataset, ""
+    said = f" These are the first of {len(dataset)}, as simulating is slow: eval.limit (--limit) sets another number."
+    return dataset.part(0, most), said

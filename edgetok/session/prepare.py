@@ -16,13 +16,14 @@ from edgetok.plan import Plan, make_plan, steps_of
 from edgetok.plugin import WeightPlugin
 from edgetok.registry import installed
 from edgetok.session.interface import is_executable
+from edgetok.session.pictures import with_normalisation
 from edgetok.session.precision import Chosen, choose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pydantic import BaseModel
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from edgetok.exporter import Exporter
     from edgetok.graph import Program, Site, Step
@@ -112,6 +113,8 @@ def prepare(
         )
     component = found.only
     check_plain(component)
+    options = with_normalisation(tools.options, recipe.eval.preprocessing or found.preprocessing)
+    tools = replace(tools, options=options)
     with clock.stage("capture"):
         from edgetok.graph import capture, find_sites
 
@@ -153,7 +156,7 @@ def check_plain(component: Component) -> None:
     Raises:
         UnsupportedModel: weights or inputs are in half precision, or on an accelerator.
     """
-    tensors = [*component.module.named_parameters(), *component.module.named_buffers(), *component.inputs.items()]
+    tensors = [*component.module.named_parameters(), *_plain_buffers(component.module), *component.inputs.items()]
     for name, tensor in tensors:
         dtype = str(tensor.dtype).removeprefix("torch.")
         if dtype.startswith(("float16", "bfloat16", "float8")) or tensor.device.type != "cpu":
@@ -162,6 +165,14 @@ def check_plain(component: Component) -> None:
                 why=f"{name} is {dtype} on {tensor.device}",
                 hint="model.float().cpu(), and inputs likewise; the file's own dtype is exporter.dtype (fp16).",
             )
+
+
+def _plain_buffers(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Buffers, except for those beside packed codes: scales in half precision are part of a packed weight."""
+    for path, owner in module.named_modules():
+        own = dict(owner.named_buffers(recurse=False))
+        if not any(str(buffer.dtype) == "torch.uint8" for buffer in own.values()):
+            yield from ((f"{path}.{name}", buffer) for name, buffer in own.items())
 
 
 def add_label_rules() -> None:

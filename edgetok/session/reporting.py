@@ -15,6 +15,7 @@ from edgetok.report.schema import Delivered, Io, ModelInfo, PluginInfo, Report, 
 from edgetok.report.tokens import tokens_per_layer
 from edgetok.session.interface import delivered, dtype_of, fixed_batch
 from edgetok.session.versions import machine, versions
+from edgetok.session.weight_bytes import size_note
 
 if TYPE_CHECKING:
     from edgetok.graph import TensorSpec
@@ -128,6 +129,7 @@ def _notes(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> tuple[str,
         notes.append(f"The file takes batches of {fixed} only, so latency is measured at that size.")
     if evidence.weights:
         notes += evidence.weights.done.notes
+        notes.append(size_note(evidence.variants.optimised, dtype_of(prepared)))
         notes.append(f"Weights were calibrated {evidence.weights.how}.")
     elif evidence.calibrated:
         notes.append(f"Ranges of activations were calibrated {evidence.calibrated}.")

@@ -46,8 +46,8 @@ class Variants:
     """What is compared: all went through the same normalisation, tracing and exporter.
 
     ``control`` is the dense program at the precision of the optimised one, where both tokens and bits are fewer: what
-    its rounding loses says what the optimised file's may. ``forecast`` is what the target's table says of the optimised
-    program.
+    its rounding loses says what the optimised file's may. It also returns what decisions are made of. ``forecast`` is
+    what the target's table says of the optimised program.
     """
 
     dense: Variant
@@ -94,8 +94,17 @@ def build_variants(
         plain = _export(dense, tools, scratch, "dense")
         if chosen is None or not prepared.steps:
             return Variants(plain, delivered, forecast=forecast)
-        control = _export(chosen.declare(dense, calibration), tools, scratch, "control")
-        return Variants(plain, delivered, control, forecast)
+        control = chosen.declare(dense, calibration)
+        made = _export(control, tools, scratch, "control", _shown(declared, control, tools))
+        return Variants(plain, delivered, made, forecast)
+
+
+def _shown(optimised: Program, control: Program, tools: Tools) -> list[str]:
+    """The control's values that the optimised program's decisions are made of; parity compares their noise."""
+    from edgetok.session.interface import is_executable
+    from edgetok.verify.scores import counterparts
+
+    return list(dict.fromkeys(counterparts(optimised, control).values())) if is_executable(tools.target) else []
 
 
 def foresee(program: Program, tools: Tools) -> Forecast | None:
@@ -121,6 +130,6 @@ def foresee(program: Program, tools: Tools) -> Forecast | None:
     return found
 
 
-def _export(program: Program, tools: Tools, directory: Path, stem: str) -> Variant:
-    exported = tools.exporter.export(program, tools.target, directory, stem=stem, options=tools.options)
+def _export(program: Program, tools: Tools, directory: Path, stem: str, expose: Sequence[str] = ()) -> Variant:
+    exported = tools.exporter.export(program, tools.target, directory, stem=stem, options=tools.options, expose=expose)
     return Variant(program, exported, tools.exporter)

@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,14 +41,30 @@ def load_directory(directory: Path, *, source: str, name: str = "") -> Model:
         BrokenWeights: a weight file is truncated, malformed or does not fit the architecture.
         MissingExtra: transformers is not installed.
     """
-    config_path = directory / "config.json"
-    if not config_path.is_file():
+    raw = read_config(directory)
+    if raw.get("quantization_config"):
+        return _packed(directory, raw, source, name)
+    return unquantised(directory, raw, source=source, name=name)
+
+
+def _packed(directory: Path, raw: Mapping[str, Any], source: str, name: str) -> Model:
+    """By the model source of that name, if a plugin has one."""
+    from edgetok.registry import installed
+
+    settings = raw["quantization_config"]
+    method = settings.get("quant_method") if isinstance(settings, dict) else None
+    loader = installed().sources.get(str(method))
+    if loader is None:
         raise UnsupportedModel(
-            f"{directory} is not a transformers directory.",
-            why="It has no config.json.",
-            hint="Name the directory that save_pretrained wrote, or a .pt2 file.",
+            f"{directory.name} is already quantised.",
+            why=f"config.json has a quantization_config, of {method or 'an unnamed method'}",
+            hint="Start from the model before it was quantised.",
         )
-    raw = _read_config(config_path)
+    return replace(loader.value(str(directory)), source=source, name=name or directory.resolve().name)
+
+
+def unquantised(directory: Path, raw: Mapping[str, Any], *, source: str, name: str = "") -> Model:
+    """As :func:`load_directory`, whatever the config ``raw`` says of quantisation."""
     if not weight_files(directory):
         _refuse_without_safetensors(directory)
     preprocessing = read_preprocessing(directory)
@@ -86,17 +103,25 @@ def _transformers() -> Iterator[None]:
             logger.enable_progress_bar()
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(directory: Path) -> dict[str, Any]:
+    """A directory's config.json.
+
+    Raises:
+        UnsupportedModel: there is none, or it is none of transformers.
+    """
+    path = directory / "config.json"
+    if not path.is_file():
+        raise UnsupportedModel(
+            f"{directory} is not a transformers directory.",
+            why="It has no config.json.",
+            hint="Name the directory that save_pretrained wrote, or a .pt2 file.",
+        )
     try:
         raw = json.loads(path.read_text())
     except (ValueError, RecursionError) as error:
         raise UnsupportedModel(f"{path} cannot be read.", why=f"{type(error).__name__}: {error}") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("model_type"), str):
         raise UnsupportedModel(f"{path} is not a transformers config.", why="It has no model_type.")
-    if raw.get("quantization_config"):
-        raise UnsupportedModel(
-            f"{path.parent.name} is already quantised.", why="config.json has a quantization_config."
-        )
     for key, value in raw.items():
         if "layer" in key and isinstance(value, int) and value > MAX_LAYERS:
             raise UnsupportedModel(f"{path} asks for an absurd model.", why=f"{key} is {value} (limit {MAX_LAYERS}).")
@@ -149,6 +174,7 @@ def _class_and_config(directory: Path, raw: Mapping[str, Any]) -> tuple[Any, Any
             why=cause(error),
             hint="A newer transformers may; code that comes with a model is never run.",
         ) from error
+    config.__dict__.pop("quantization_config", None)
     architectures = raw.get("architectures") or []
     if architectures:
         cls = getattr(transformers, str(architectures[0]), None)

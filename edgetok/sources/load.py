@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetok.errors import ModelNotFound, UnsafeModel, UnsupportedModel
+from edgetok.registry import installed
 
 if TYPE_CHECKING:
     from edgetok.model import Model
@@ -45,6 +46,8 @@ def load_model(ref: str, *, allow_network: bool = False) -> Model:
         return load_sample(rest, source=ref)
     if scheme == "hub" and rest:
         return _from_hub(rest, ref, allow_network)
+    if rest and scheme in (sources := installed().sources):
+        return sources[scheme].value(rest)
     path = Path(ref).expanduser()
     if path.exists():
         return _from_path(path, ref)

@@ -30,7 +30,9 @@ class Block(nn.Module):
         self.heads = heads
         self.before, self.between = nn.LayerNorm(channels), nn.LayerNorm(channels)
         self.qkv, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
-        self.mlp = nn.Sequential(nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, channels))
+        self.mlp: nn.Module = nn.Sequential(
+            nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, channels)
+        )
         self.mask: Tensor | None
         self.register_buffer("mask", mask, persistent=False)
 

@@ -53,7 +53,8 @@ class DeliveryChecks(Stage):
     def test_task_bound_is_not_idle(self, lossy: Case) -> None:
         """Random tokens, as many at the same places, lose more than the bound."""
         task, trial = _task(lossy), self.trial(lossy)
-        steps = [Step(step.site, RandomDrop(), step.keep) for step in trial.steps]
+        drop = RandomDrop(reaches=trial.plugin.extent)
+        steps = [Step(step.site, drop, step.keep) for step in trial.steps]
         loss = task.loss(trial.subject.dense, rewrite(trial.subject.program, steps))
         assert loss > task.at_most, (
             f"dropping random tokens loses {loss:.4g} {task.unit}, within the bound of {task.at_most:.4g}: the bound "

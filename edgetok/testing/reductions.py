@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from edgetok.plugin import TokenReduction
 
@@ -11,11 +11,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgetok.graph import TokenMap
+    from edgetok.graph.scope import Extent
     from edgetok.graph.signals import Signals
     from edgetok.graph.site import Site
 
 
-class Identity(TokenReduction):
+class _Reaching(TokenReduction):
+    """A reduction that reaches as far as it is told."""
+
+    reaches: Literal["onward", "attention", "keys"] = "onward"
+
+    @property
+    def extent(self) -> Extent:  # type: ignore[override]
+        """As far as another one does."""
+        return self.reaches
+
+
+class Identity(_Reaching):
     """A forced identity map: all the machinery of a reduction, and every token stays where it is."""
 
     name: ClassVar[str] = "identity"
@@ -76,7 +88,9 @@ class Watch:
 
     def reduce(self, signals: Signals, keep: int) -> TokenMap:
         """The plugin's own answer."""
-        watched: dict[str, Tensor] = {"hidden": signals.hidden, "keys": signals.keys_per_head}
+        watched: dict[str, Tensor] = {"hidden": signals.hidden}
+        if self.plugin.extent == "onward":
+            watched["keys"] = signals.keys_per_head
         if signals.sizes is not None:
             watched["sizes"] = signals.sizes
         before = {name: tensor.clone() for name, tensor in watched.items()}
@@ -107,7 +121,7 @@ class Merge(TokenReduction):
         return TokenMap(*bipartite_match(signals.keys, sizes, signals.tokens - keep, signals.protected, "kept"))
 
 
-class RandomDrop(TokenReduction):
+class RandomDrop(_Reaching):
     """As many tokens as another reduction leaves, picked at random: what a method has to beat."""
 
     name: ClassVar[str] = "random-drop"

@@ -83,7 +83,7 @@ class RewritingChecks(Stage):
     def test_forced_identity_is_bit_identical(self, accepted: Case) -> None:
         """A map of every token to itself, at every site where the plugin acts, changes no bit."""
         trial = self.trial(accepted)
-        identity = Identity(weigh=trial.plugin.proportional)
+        identity = Identity(weigh=trial.plugin.proportional, reaches=trial.plugin.extent)
         steps = [Step(step.site, identity, step.site.tokens) for step in trial.steps]
         found = run_rewritten(trial.subject.program, steps, trial.subject.program.example)
         dense = run_rewritten(trial.subject.program, [], trial.subject.program.example)
@@ -103,9 +103,10 @@ class RewritingChecks(Stage):
 
 def _check_tokens(trial: Trial) -> None:
     """Every self-attention of the rewritten program has as many keys as the plan says."""
-    planned = {site.node: d.tokens for site, d in zip(trial.subject.sites, trial.plan.decisions, strict=True)}
-    pairs = zip(_attentions(trial.subject.program), _attentions(trial.optimised), strict=True)
-    for before, after in pairs:
+    onward = trial.plugin.extent == "onward"
+    pairs = zip(trial.subject.sites, trial.plan.decisions, strict=True)
+    planned = {site.node: d.tokens if onward else d.keep for site, d in pairs}
+    for before, after in zip(_attentions(trial.subject.program), _attentions(trial.optimised), strict=True):
         keys = int(after.args[1].meta["val"].shape[-2])  # type: ignore[union-attr]
         assert keys == planned.get(before, keys), f"{after.name} sees {keys} tokens, not the planned:\n{trial.plan}"
 

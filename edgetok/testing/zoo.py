@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from edgetok.model import Component, Role
 from edgetok.testing.blocks import Banded, Encoder, SpaceTime
 from edgetok.testing.cases import Case, RefusalCase
+from edgetok.testing.diffusion import DiT, MMDiT, UNet
 
 Factory = Callable[[], Component]
 """What makes a model and its example inputs, the same ones every time."""
@@ -113,6 +114,28 @@ def causal() -> Component:
     )
 
 
+def _noisy(side: int, text: bool = True) -> dict[str, Tensor]:
+    """Two noisy latents with their times, and a text of five tokens."""
+    generator = torch.Generator().manual_seed(7)
+    inputs = {"sample": torch.randn(2, 4, side, side, generator=generator), "timestep": torch.tensor([10, 700])}
+    return {**inputs, "text": torch.randn(2, 5, 16, generator=generator)} if text else inputs
+
+
+def unet() -> Component:
+    """The U-Net of latent diffusion: 8 x 8 tokens, 4 x 4, and 8 x 8 again, convolutions between them."""
+    return component("unet", UNet(), _noisy(8))
+
+
+def dit() -> Component:
+    """A diffusion transformer: 6 x 6 tokens, blocks modulated by the time."""
+    return component("dit", DiT(), _noisy(12, text=False))
+
+
+def mmdit() -> Component:
+    """A diffusion transformer over 5 tokens of text and 6 x 6 of the image together."""
+    return component("mmdit", MMDiT(), _noisy(12))
+
+
 def windowed() -> Component:
     """Swin: attention inside windows."""
     options = {
@@ -161,6 +184,9 @@ ACCEPTED = (
 )
 """What a reduction that needs nothing special should accept."""
 
+DENOISERS = (Case("unet", unet), Case("dit", dit, export=False), Case("mmdit", mmdit, export=False))
+"""What a reduction that is confined to one attention should accept."""
+
 REFUSED = (
     RefusalCase("swin", windowed, "window"),
     RefusalCase("llama", causal, "causal"),
@@ -182,7 +208,8 @@ def accepted(*ids: str) -> tuple[Case, ...]:
 
 
 __all__ = [
-    "ACCEPTED", "REFUSED", "accepted", "banded", "beit", "bert", "causal", "clip_vision", "component", "deit", "dinov2",
-    "dinov2_registers", "dinov3", "features", "hugging_face", "pictures", "seeded", "sentences", "siglip", "space_time",
-    "symbolic_tokens", "transformer_encoder", "videomae", "videos", "vit", "vit_tokens", "windowed",
+    "ACCEPTED", "DENOISERS", "REFUSED", "accepted", "banded", "beit", "bert", "causal", "clip_vision", "component",
+    "deit", "dinov2", "dinov2_registers", "dinov3", "dit", "features", "hugging_face", "mmdit", "pictures", "seeded",
+    "sentences", "siglip", "space_time", "symbolic_tokens", "transformer_encoder", "unet", "videomae", "videos", "vit",
+    "vit_tokens", "windowed",
 ]  # fmt: skip

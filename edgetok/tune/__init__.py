@@ -1,7 +1,8 @@
 """Schedules found from measured latency and accuracy: what ``edgetok tune`` does.
 
 ``goal`` says what is wanted, ``curve`` measures latency against tokens, ``judge`` measures losses, ``study`` searches,
-``threshold`` calibrates, ``confirm`` compares with constant r on other data, ``run`` puts them together.
+``threshold`` and ``gradient`` calibrate, ``confirm`` compares with constant r on other data, ``run`` puts them
+together.
 """
 
 from edgetok.tune.goal import Goal, read_goal

@@ -12,6 +12,7 @@ from edgetok.errors import RuntimeFailed, UnsupportedModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from edgetok.graph import Program, Step
     from edgetok.session.inputs import Fitted
@@ -80,6 +81,28 @@ class Judge:
             right=None if labels is None else other == labels,
         )
 
+    @property
+    def index(self) -> int:
+        """Which output holds the class scores."""
+        names = [spec.name for spec in self.program.outputs]
+        return names.index("logits") if "logits" in names else 0
+
+    @property
+    def batches(self) -> int:
+        """How many batches of samples there are."""
+        self._read()
+        return len(self._batches)
+
+    def batch_of(self, at: int) -> tuple[dict[str, Tensor], Tensor]:
+        """The inputs of a batch, and the dense scores of its samples."""
+        import torch
+
+        dense = self.dense()
+        sizes = [len(next(iter(batch.values()))) for batch in self._batches]
+        start = sum(sizes[:at])
+        inputs = {name: torch.from_numpy(array) for name, array in self._batches[at].items()}
+        return inputs, torch.from_numpy(dense[start : start + sizes[at]])
+
     def dense(self) -> NDArray[np.float64]:
         """The dense scores, ``(samples, classes)``."""
         if self._dense is None:
@@ -95,8 +118,7 @@ class Judge:
         from edgetok.graph.retraced import Retraced
 
         self._read()
-        names = [spec.name for spec in self.program.outputs]
-        index = names.index("logits") if "logits" in names else 0
+        index = self.index
         module = Retraced(Retrace(self.program, steps))
         with torch.no_grad():
             parts = [
@@ -105,7 +127,7 @@ class Judge:
         scores: NDArray[np.float64] = torch.cat(parts).numpy()
         if scores.ndim != 2:
             raise UnsupportedModel(
-                f"Output {names[index]!r} is no class scores, so schedules cannot be compared.",
+                f"Output {self.program.outputs[index].name!r} is no class scores, so schedules cannot be compared.",
                 why=f"its shape is {scores.shape}",
                 hint="Tune classifiers here; or a factory whose module returns class scores.",
             )

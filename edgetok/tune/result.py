@@ -21,7 +21,9 @@ class Point(Part):
     ``latency`` is predicted from the curve, relative to dense; the losses are those on the tuning data.
     """
 
-    origin: str = Field(description="search, threshold, constant, dense, decreasing, increasing or another first guess")
+    origin: str = Field(
+        description="search, threshold, gradient, constant, dense, decreasing, increasing or another first guess"
+    )
     options: dict[str, JsonValue]
     tokens: tuple[int, ...] = Field(description="tokens after each attention of the reduced space")
     removed: tuple[int, ...]

@@ -22,6 +22,7 @@ from edgetok.tune import curve as curves
 from edgetok.tune import study as studies
 from edgetok.tune.confirm import confirm, verdict
 from edgetok.tune.data import find_samples, fingerprints
+from edgetok.tune.gradient import learn
 from edgetok.tune.judge import Judge
 from edgetok.tune.page import render_html
 from edgetok.tune.result import Curve, Outcome, Point, Tuned
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from edgetok.session.inputs import Fitted
     from edgetok.tune.goal import Goal
 
-Method = Literal["search", "threshold"]
+Method = Literal["search", "threshold", "gradient"]
 FILES = ("recipe.yaml", "tune.json", "tune.html")
 
 
@@ -81,7 +82,7 @@ def tune(
         recipe: model, plugin, target and data: ``calibration.data`` is tuned on, ``eval.data`` evaluated on.
         goal: what to reach.
         output: a directory for ``recipe.yaml``, ``tune.json`` and ``tune.html``; new or empty.
-        method: ``search`` with Optuna, or ``threshold`` alone, which needs no Optuna.
+        method: ``search`` with Optuna; ``threshold`` or ``gradient`` alone, which need no Optuna.
         settings: of the search.
         samples: to tune on, at most.
         model: in place of loading ``recipe.model``.
@@ -127,7 +128,7 @@ def _found(run: _Run, method: Method, settings: StudySettings) -> tuple[Tuned, C
     _require_possible(run)
     points = _constants(run, study)
     if study is None:
-        points += _thresholds(run)
+        points += _thresholds(run) if method == "threshold" else _by_gradient(run)
     else:
         points += _searched(run, study, settings)
     best = run.goal.best(points) or min(points, key=lambda point: point.kl)
@@ -206,6 +207,16 @@ def _thresholds(run: _Run) -> list[Point]:
     with run.clock.stage("thresholds", total=len(budgets)):
         found = [calibrate(run.setting, run.judge, budget, run.goal.kind) for budget in budgets]
     return [measured(run.setting, run.judge, candidate, "threshold") for candidate in found]
+
+
+def _by_gradient(run: _Run) -> list[Point]:
+    """Counts learned for every budget."""
+    if not run.setting.is_scheduled:
+        raise BadSchedule(f"{run.setting.plugin.name!r} has no counts per layer that could be learned.")
+    budgets = BUDGETS if run.goal.kind == "max-drop" else (run.goal.value,)
+    with run.clock.stage("learn rates", total=len(budgets)):
+        found = [learn(run.setting, run.judge, budget, run.goal.kind) for budget in budgets]
+    return [measured(run.setting, run.judge, learned.candidate, "gradient") for learned in found]
 
 
 def _searched(run: _Run, study: optuna.Study, settings: StudySettings) -> list[Point]:

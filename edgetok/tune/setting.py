@@ -132,6 +132,12 @@ class Setting:
         scheduled = plugin.with_schedule(removed) if removed is not None else None
         return self._planned(plugin if scheduled is None else scheduled)
 
+    def with_rates(self, dropped: Sequence[int], merged: Sequence[int]) -> Candidate:
+        """The plugin asked to drop and to merge so many tokens in each layer; it must be one that can be."""
+        plugin = self.plugin.with_rates(dropped, merged)
+        assert plugin is not None, f"{self.plugin.name} has no rates"
+        return self._planned(plugin)
+
     def settled(self, candidate: Candidate) -> Candidate:
         """The candidate with a schedule of what really goes, where layers were capped."""
         plugin = candidate.plugin.with_schedule(candidate.removed)

@@ -32,17 +32,17 @@ class Toolchain:
 
 @dataclass(frozen=True)
 class CheckBuild:
-    """A loaded file with the program's outputs, and inner values by node name."""
+    """A loaded file with the program's outputs, and inner values by node name; an output may be one of them."""
 
     runner: Runner
     exposed: Mapping[str, tuple[str, ...]]
+    outputs: tuple[str, ...]
 
     def __call__(self, inputs: Arrays) -> tuple[dict[str, np.ndarray], dict[str, tuple[np.ndarray, ...]]]:
         """Run once: the program's outputs and the exposed values."""
         found = self.runner(inputs)
         values = {node: tuple(found[name] for name in names) for node, names in self.exposed.items()}
-        inner = {name for names in self.exposed.values() for name in names}
-        return {name: value for name, value in found.items() if name not in inner}, values
+        return {name: found[name] for name in self.outputs}, values
 
 
 def check_build(program: Program, tools: Toolchain, expose: Sequence[str], directory: Path, stem: str) -> CheckBuild:
@@ -50,4 +50,5 @@ def check_build(program: Program, tools: Toolchain, expose: Sequence[str], direc
     made = tools.exporter.export(
         program, tools.target, directory, stem=stem, options=tools.options, expose=list(expose)
     )
-    return CheckBuild(tools.exporter.load(made.entry, threads=tools.threads), dict(made.exposed))
+    runner = tools.exporter.load(made.entry, threads=tools.threads)
+    return CheckBuild(runner, dict(made.exposed), tuple(spec.name for spec in program.outputs))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from edgetok.errors import BadInputs, DecisionsDiffer, EdgetokError, ParityFailed
 from edgetok.verify.checkbuild import Arrays, CheckBuild, Toolchain, check_build
 from edgetok.verify.parity import Decisions, OutputParity, Parity, Site
-from edgetok.verify.tolerance import TOLERANCES, Arithmetic, Tolerance
+from edgetok.verify.tolerance import TOLERANCES, Arithmetic, Rules
 
 if TYPE_CHECKING:
     from edgetok.exporter import Runner
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A program and the loaded file that was made of it."""
+    """A program and the loaded file that was made of it; ``exposed`` where that also returns inner values, by node."""
 
     program: Program
     runner: Runner
+    exposed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def verify(
@@ -46,7 +47,9 @@ def verify(
         delivery: the rewritten program (fp32, with weights) and its file, loaded.
         tools: exporter, target and options the file was made with; check builds are made the same way.
         batches: inputs by name, axis 0 of every input being the batch.
-        dense: the same for the dense model: its figures, on the same inputs, tighten the tolerances.
+        dense: the same for the dense model: its figures, on the same inputs, tighten the tolerances. Where it exposes
+            what the decisions' scores are computed from (``scores.counterparts``), decisions are judged by the file's
+            own scores, and those values by the dense model's.
         dtype: what the file computes in; picks the row of ``TOLERANCES``.
         role: ``classifier`` adds the agreement of highest logits.
         inputs: where the inputs come from, for the record.
@@ -64,9 +67,10 @@ def verify(
     if not given:
         raise BadInputs("Parity needs at least one batch of inputs.", why="0 batches were given")
     with tempfile.TemporaryDirectory(prefix="edgetok-check-", dir=scratch) as directory:
-        build = _build(delivery, tools, Path(directory))
-        measured = measure(delivery, build, given, dense, TOLERANCES[dtype], role)
-        parity = _judge(measured, given, dense is not None, dtype, inputs)
+        build = _build(delivery, tools, Path(directory), scored=dense is not None and bool(dense.exposed))
+        rules = Rules(TOLERANCES[dtype], TOLERANCES[decides_in(tools)].near_tie)
+        measured = measure(delivery, build, given, dense, rules, role)
+        parity = _judge(measured, given, dense is not None, dtype, inputs, rules)
         if not all(output.passed for output in parity.outputs):
             parity = _locate(parity, measured, delivery.program, tools, given, Path(directory))
     if not allow_failure:
@@ -74,22 +78,32 @@ def verify(
     return parity
 
 
-def _build(delivery: Delivery, tools: Toolchain, directory: Path) -> CheckBuild | None:
-    """The check build that exposes every decision; None where nothing is decided."""
+def decides_in(tools: Toolchain) -> Literal["fp32", "fp16"]:
+    """What a file decides in, which is never quantised: fp16 where the target computes in it, or the file does."""
+    half = "fp16" in (tools.target.computes, getattr(tools.options, "dtype", "fp32"))
+    return "fp16" if half else "fp32"
+
+
+def _build(delivery: Delivery, tools: Toolchain, directory: Path, *, scored: bool) -> CheckBuild | None:
+    """The check build that exposes every decision, and what it is made of; None where nothing is decided."""
     from edgetok.verify.replay import decision_nodes
+    from edgetok.verify.scores import origins, scores_of
 
-    decisions = [node.name for node in decision_nodes(delivery.program)]
-    return check_build(delivery.program, tools, decisions, directory, "check") if decisions else None
+    decisions = decision_nodes(delivery.program)
+    inner = [node for decision in decisions for node in (*scores_of(decision), *origins(decision))] if scored else []
+    names = list(dict.fromkeys(node.name for node in [*decisions, *inner]))
+    return check_build(delivery.program, tools, names, directory, "check") if decisions else None
 
 
-def _judge(measured: Measured, given: Sequence[Arrays], dense: bool, dtype: Arithmetic, inputs: str) -> Parity:
-    row = TOLERANCES[dtype]
-    decisions = _decisions(measured.sites, row) if measured.sites else None
+def _judge(
+    measured: Measured, given: Sequence[Arrays], dense: bool, dtype: Arithmetic, inputs: str, rules: Rules
+) -> Parity:
+    decisions = _decisions(measured.sites, rules) if measured.sites else None
     passed = all(output.passed for output in measured.outputs) and (decisions is None or decisions.passed)
     return Parity(
         passed=passed,
         max_abs=max(output.rewritten.max_abs for output in measured.outputs),
-        how=_how(measured, len(given), dense, dtype, inputs),
+        how=_how(measured, len(given), dense, dtype, inputs, rules),
         dtype=dtype,
         inputs="real" if inputs == "real" else "seeded",
         n=measured.n,
@@ -99,18 +113,18 @@ def _judge(measured: Measured, given: Sequence[Arrays], dense: bool, dtype: Arit
     )
 
 
-def _decisions(sites: tuple[Site, ...], row: Tolerance) -> Decisions:
+def _decisions(sites: tuple[Site, ...], rules: Rules) -> Decisions:
     return Decisions(
         sites=sites,
         samples=sites[0].samples,
         same_share=sum(site.same for site in sites) / sum(site.samples for site in sites),
         worst_gap=max(site.worst_gap for site in sites),
-        near_tie=row.near_tie,
+        near_tie=rules.near_tie(scored=any(site.scores for site in sites)),
         passed=all(site.passed for site in sites),
     )
 
 
-def _how(measured: Measured, batches: int, dense: bool, dtype: Arithmetic, inputs: str) -> str:
+def _how(measured: Measured, batches: int, dense: bool, dtype: Arithmetic, inputs: str, rules: Rules) -> str:
     row, sites = TOLERANCES[dtype], len(measured.sites)
     subject = f"a check build that exposes {sites} decisions" if sites else "the delivered file"
     parts = [
@@ -121,8 +135,20 @@ def _how(measured: Measured, batches: int, dense: bool, dtype: Arithmetic, input
     ]
     if sites:
         parts.append(f"delivered file against check build at least {row.same_snr_db:g} dB")
-        parts.append(f"a differing decision may give away at most {row.near_tie:g} of score")
+        parts.append(_how_decided(measured.sites, rules))
     return "; ".join(parts) + "."
+
+
+def _how_decided(sites: Sequence[Site], rules: Rules) -> str:
+    found = [(site.scores.snr_db, site.control.snr_db) for site in sites if site.scores and site.control]
+    if not found:
+        return f"a differing decision may give away at most {rules.near_tie(scored=False):g} of score"
+    worst, control = min(found)
+    return (
+        f"a decision may give away at most {rules.near_tie(scored=True):g} of the file's own scores, and the values "
+        f"behind these be as noisy as the dense file's of the same precision, {rules.row.snr_slack_db:g} dB allowed "
+        f"(at worst {worst:.1f} dB where that has {control:.1f})"
+    )
 
 
 def _locate(
@@ -184,5 +210,8 @@ def _describe(output: OutputParity) -> str:
 def _describe_site(site: Site, near_tie: float) -> str:
     differing = site.samples - site.same
     text = f"at {site.module or site.node} ({site.node}) {differing} of {site.samples} samples decide differently"
-    text += f", giving away up to {site.worst_gap:.3g} of score (a near-tie is at most {near_tie:g})"
+    own = "its own " if site.scores else ""
+    text += f", giving away up to {site.worst_gap:.3g} of {own}score (a near-tie is at most {near_tie:g})"
+    if site.scores and site.scores_bound and not site.scores_bound.admits(site.scores):
+        text += f"; what the scores are made of has {site.scores}, needs {site.scores_bound} (dense: {site.control})"
     return text + (f"; {site.invalid} are no valid token map" if site.invalid else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,15 +11,18 @@ import numpy as np
 
 from edgetok.verify.checkbuild import Arrays, CheckBuild
 from edgetok.verify.compare import figures, worst
-from edgetok.verify.divergence import module_of
 from edgetok.verify.parity import Figures, OutputParity, Site, TaskAgreement
 from edgetok.verify.replay import Judgement, Replayed, decision_nodes, replay
+from edgetok.verify.scores import counterparts, origins, scores_of
+from edgetok.verify.sites import Noise, judge
 
 if TYPE_CHECKING:
+    from torch.fx import Node
+
     from edgetok.graph.program import Program
     from edgetok.model import Role
     from edgetok.verify.gate import Delivery
-    from edgetok.verify.tolerance import Tolerance
+    from edgetok.verify.tolerance import Rules, Tolerance
 
 ByOutput = dict[str, list[Figures]]
 
@@ -42,6 +45,8 @@ class _Tally:
     delivered: ByOutput = field(default_factory=lambda: defaultdict(list))
     dense: ByOutput = field(default_factory=lambda: defaultdict(list))
     judgements: dict[str, list[Judgement]] = field(default_factory=lambda: defaultdict(list))
+    inner: ByOutput = field(default_factory=lambda: defaultdict(list))
+    control: ByOutput = field(default_factory=lambda: defaultdict(list))
     agree: list[np.ndarray] = field(default_factory=list)
     n: int = 0
 
@@ -51,7 +56,7 @@ def measure(
     build: CheckBuild | None,
     batches: Sequence[Arrays],
     dense: Delivery | None,
-    row: Tolerance,
+    rules: Rules,
     role: Role,
 ) -> Measured:
     """Run every batch through the delivered file, the check build and the reference (and the dense pair).
@@ -61,39 +66,66 @@ def measure(
         build: the check build with all decisions exposed, None where nothing is decided.
         batches: inputs by name.
         dense: the dense program and its file.
-        row: tolerances of the dtype.
+        rules: tolerances of the dtype.
         role: of the component.
     """
     tally, logits = _Tally(), _logits(delivery.program) if role == "classifier" else None
+    sources = _sources(delivery.program, dense)
     for batch in batches:
         outputs = delivery.runner(batch)
-        reference = _compare(tally, delivery.program, build, batch, outputs)
+        reference = _compare(tally, delivery.program, build, batch, outputs, sources)
         if logits is not None:
             own = _own(delivery.program, batch, reference)
             tally.agree.append(outputs[logits].argmax(-1) == own[logits].argmax(-1))
         if dense is not None:
-            _add(tally.dense, dense.runner(batch), replay(dense.program, batch, {}).outputs)
+            _compare_dense(tally, dense, batch)
         tally.n += len(next(iter(batch.values())))
     return Measured(
         n=tally.n,
-        outputs=tuple(_output(name, tally, row) for name in tally.rewritten),
-        sites=tuple(_site(node.name, module_of(node), tally, row) for node in decision_nodes(delivery.program)),
+        outputs=tuple(_output(name, tally, rules.row) for name in tally.rewritten),
+        sites=tuple(
+            judge(node, tally.judgements[node.name], _noise(node, tally, rules.row, sources), rules)
+            for node in decision_nodes(delivery.program)
+        ),
         task=None if logits is None else _task(logits, tally),
         failing_batch=_worst_batch(tally.rewritten),
     )
 
 
+def _sources(program: Program, dense: Delivery | None) -> dict[str, str]:
+    """What decisions are computed from, by node name, and the dense program's node for the same that is exposed."""
+    if dense is None or not dense.exposed:
+        return {}
+    return {own: other for own, other in counterparts(program, dense.program).items() if other in dense.exposed}
+
+
 def _compare(
-    tally: _Tally, program: Program, build: CheckBuild | None, batch: Arrays, outputs: dict[str, np.ndarray]
+    tally: _Tally,
+    program: Program,
+    build: CheckBuild | None,
+    batch: Arrays,
+    outputs: dict[str, np.ndarray],
+    sources: Mapping[str, str],
 ) -> Replayed:
     """One batch against the reference, with the check build's decisions where there are any."""
-    checked, decisions = build(batch) if build else (outputs, {})
-    reference = replay(program, batch, decisions)
+    checked, values = build(batch) if build else (outputs, {})
+    nodes = decision_nodes(program)
+    decisions = {node.name: values[node.name] for node in nodes}
+    scores = {score.name: values[score.name][0] for n in nodes for score in scores_of(n) if sources}
+    reference = replay(program, batch, decisions, list(sources), scores)
+    _add(tally.inner, {name: values[name][0] for name in sources}, reference.values)
     _add(tally.rewritten, checked, reference.outputs)
     _add(tally.delivered, outputs, checked)
     for judgement in reference.judgements:
         tally.judgements[judgement.node].append(judgement)
     return reference
+
+
+def _compare_dense(tally: _Tally, dense: Delivery, batch: Arrays) -> None:
+    found = dense.runner(batch)
+    reference = replay(dense.program, batch, {}, list(dense.exposed))
+    _add(tally.dense, found, reference.outputs)
+    _add(tally.control, {node: found[names[0]] for node, names in dense.exposed.items()}, reference.values)
 
 
 def _add(into: ByOutput, got: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> None:
@@ -123,19 +155,13 @@ def _output(name: str, tally: _Tally, row: Tolerance) -> OutputParity:
     )
 
 
-def _site(node: str, module: str, tally: _Tally, row: Tolerance) -> Site:
-    same = np.concatenate([judgement.same for judgement in tally.judgements[node]])
-    gap = np.concatenate([judgement.gap for judgement in tally.judgements[node]])
-    valid = np.isfinite(gap)
-    return Site(
-        node=node,
-        module=module,
-        samples=len(gap),
-        same=int(same.sum()),
-        invalid=int((~valid).sum()),
-        worst_gap=float(gap[valid].max(initial=0.0)),
-        passed=bool((gap <= row.near_tie).all()),
-    )
+def _noise(node: Node, tally: _Tally, row: Tolerance, sources: Mapping[str, str]) -> list[Noise]:
+    """Of everything that a decision's scores are computed from; empty where the control lacks any of it."""
+    behind = [origin.name for origin in origins(node)]
+    if not all(name in sources for name in behind):
+        return []
+    pairs = [(worst(tally.inner[name]), worst(tally.control[sources[name]])) for name in behind]
+    return [Noise(found, control, row.beside(control)) for found, control in pairs]
 
 
 def _logits(program: Program) -> str | None:

@@ -56,8 +56,17 @@ class Site(_Frozen):
     invalid: int
     """Samples whose decision is no valid token map."""
     worst_gap: float
-    """The most score that a valid decision gave away, relative to the scale of the scores."""
+    """The most score that a valid decision gave away, relative to the scale of the scores: by the reference's scores,
+    or by the file's own where ``scores`` says how far those are from the reference's."""
     passed: bool
+    reference_gap: float | None = None
+    """The same by the reference's scores, where ``worst_gap`` is by the file's own."""
+    scores: Figures | None = None
+    """The model's values that the scores are computed from, against the reference, at their worst."""
+    control: Figures | None = None
+    """The same values in the dense file of the same precision."""
+    scores_bound: Bound | None = None
+    """What ``scores`` must keep to: the control's figures and the slack of the dtype."""
 
 
 class Decisions(_Frozen):

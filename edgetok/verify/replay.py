@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import GraphModule, Interpreter, Node
+from torch.fx.node import map_arg
 
 from edgetok.errors import BadInputs
 from edgetok.ops.decisions import DECISION_OPS, choice_of, gap, outputs_of, same
@@ -28,6 +29,8 @@ class Judgement:
     node: str
     same: np.ndarray
     gap: np.ndarray
+    own: np.ndarray | None = None
+    """The score given away by the runtime's own scores, where those are known."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,18 @@ class Replay(Interpreter):
         module: the graph module of an exported program.
         decisions: a runtime's decision (all outputs) by node name; a node that is not named decides for itself.
         watch: names of nodes whose values to keep.
+        scores: what the runtime's decisions were made on, by node name; they are judged by these as well.
     """
 
-    def __init__(self, module: GraphModule, decisions: Mapping[str, Sequence[Tensor]], watch: Sequence[str]) -> None:
+    def __init__(
+        self,
+        module: GraphModule,
+        decisions: Mapping[str, Sequence[Tensor]],
+        watch: Sequence[str],
+        scores: Mapping[str, Tensor] | None = None,
+    ) -> None:
         super().__init__(module)
-        self.decisions, self.watch = decisions, frozenset(watch)
+        self.decisions, self.watch, self.scores = decisions, frozenset(watch), scores or {}
         self.values: dict[str, np.ndarray] = {}
         self.judgements: list[Judgement] = []
 
@@ -80,12 +90,25 @@ class Replay(Interpreter):
         valid = torch.isfinite(cost)
         fits = [t.shape == m.shape for t, m in zip(theirs, mine, strict=True)]
         alike = same(op, theirs, mine) if all(fits) else torch.zeros_like(valid)
-        self.judgements.append(Judgement(n.name, alike.numpy(), cost.double().numpy()))
+        own_cost = self._own_cost(n, theirs)
+        self.judgements.append(Judgement(n.name, alike.numpy(), cost.double().numpy(), own_cost))
         if not all(fits):
             return own
         used = [torch.where(valid.view(-1, *[1] * (m.dim() - 1)), t, m) for t, m in zip(theirs, mine, strict=True)]
         outputs = outputs_of(op, args, tuple(used))
         return outputs[0] if single else outputs
+
+    def _own_cost(self, n: Node, theirs: tuple[Tensor, ...]) -> np.ndarray | None:
+        """What the runtime's decision gives away by the runtime's own scores; None where they are not known."""
+        if not any(node.name in self.scores for node in n.all_input_nodes):
+            return None
+        args, kwargs = map_arg((n.args, n.kwargs), self._as_scored)
+        op: Any = n.target
+        return gap(op, positional(n, args, kwargs), theirs).double().numpy()
+
+    def _as_scored(self, node: Node) -> Any:
+        given = self.env[node]
+        return self.scores[node.name].to(given.dtype) if node.name in self.scores else given
 
 
 def positional(node: Node, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -123,7 +146,11 @@ def flat_inputs(program: Program, inputs: Arrays) -> list[Tensor]:
 
 
 def replay(
-    program: Program, inputs: Arrays, decisions: Mapping[str, Sequence[np.ndarray]], watch: Sequence[str] = ()
+    program: Program,
+    inputs: Arrays,
+    decisions: Mapping[str, Sequence[np.ndarray]],
+    watch: Sequence[str] = (),
+    scores: Mapping[str, np.ndarray] | None = None,
 ) -> Replayed:
     """Run the program in torch eager with a runtime's decisions.
 
@@ -132,9 +159,11 @@ def replay(
         inputs: one array per input of the program.
         decisions: by name of the decision node, all of its outputs; empty to let the reference decide.
         watch: names of tensor-valued nodes whose values are returned.
+        scores: what the runtime's decisions were made on, by name of the node that computes it.
     """
+    own = {name: torch.from_numpy(np.array(value)) for name, value in (scores or {}).items()}
     tensors = {name: [torch.from_numpy(np.array(part)) for part in parts] for name, parts in decisions.items()}
-    interpreter = Replay(program.exported.graph_module, tensors, watch)
+    interpreter = Replay(program.exported.graph_module, tensors, watch, own)
     with torch.no_grad():
         results = interpreter.run(*flat_inputs(program, inputs))
     kinds = [spec.kind for spec in program.exported.graph_signature.output_specs]

@@ -43,11 +43,20 @@ def visit(walk: Walk, node: fx.Node, keep: frozenset[int] = frozenset()) -> Any:
     Returns:
         A ``Value``, or a list of them for several outputs.
     """
+    entered = _entered(walk, node, keep)
     inputs = [a for a in node.all_input_nodes if isinstance(walk.values[a], Value)]
-    reduced = {index for a in inputs for index in walk.values[a].versions}
-    wanted = keep | {index for index in reduced if needs_whole(walk, node, walk.states[index])}
-    operation = Operation(walk, node, {a: whole(walk, a, wanted) for a in inputs})
+    reduced = {index for a in inputs for index in walk.values[a].versions if index not in entered}
+    wanted = keep | {i for i in reduced if walk.states[i].scope or needs_whole(walk, node, walk.states[i])}
+    operation = Operation(walk, node, {a: whole(walk, a, wanted) for a in inputs}, entered)
     return _HANDLERS.get(op_name(node), Operation.plain)(operation)
+
+
+def _entered(walk: Walk, node: fx.Node, keep: frozenset[int]) -> dict[int, int]:
+    """The version that operands of a node within a scope are taken to; none where it needs all tokens."""
+    state = walk.opened(node)
+    if state is None or state.index in keep or needs_whole(walk, node, state):
+        return {}
+    return {state.index: 1}
 
 
 def whole(walk: Walk, node: fx.Node, indices: frozenset[int]) -> Value:
@@ -55,13 +64,14 @@ def whole(walk: Walk, node: fx.Node, indices: frozenset[int]) -> Value:
 
     Merged tokens all get the value of the token they became. Dropped tokens get the value they had on the residual
     stream when they were dropped; what is computed from the stream token by token is computed again for all tokens.
+    What one attention alone dropped takes nothing from it: its result is 0 there.
 
     Raises:
         RepairFailed: dropped tokens have no value here.
     """
     value: Value = walk.values[node]
     indices &= frozenset(value.versions)
-    dropping = {i for i in indices if walk.states[i].drops(value.versions[i])}
+    dropping = {i for i in indices if walk.states[i].scope is None and walk.states[i].drops(value.versions[i])}
     if any(node not in walk.plan.streams[i] for i in dropping):
         return _again(walk, node, indices)
     for index in sorted(indices):

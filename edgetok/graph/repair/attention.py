@@ -26,12 +26,16 @@ def attention(operation: Operation) -> Any:
     lead = labels.axes(node)[:-2]
     sources = operands(node.args[:3])
     rows, columns = (labels.axes(source)[-2] for source in sources[:2])
-    tensors = [operation.tensor(source, (*lead, *labels.axes(source)[-2:])) for source in sources]
+    versions = (operation.asked, operation.versions, operation.versions)
+    tensors = [
+        operation.value(source, (*lead, *labels.axes(source)[-2:]), versions=to).tensor
+        for source, to in zip(sources, versions, strict=True)
+    ]
     mask = _mask(operation, (*lead, rows, columns), tensors[0].dtype)
     dropout, causal = argument(node, 4, "dropout_p", 0.0), argument(node, 5, "is_causal", False)
     rest = {k: node.kwargs[k] for k in ("scale", "enable_gqa") if k in node.kwargs}
     out = aten.scaled_dot_product_attention.default(*tensors, mask, dropout, causal, **rest)
-    return operation.result(out)
+    return operation.result(out, operation.asked)
 
 
 def _mask(operation: Operation, scores: Axes, dtype: torch.dtype) -> Tensor | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -27,16 +27,18 @@ class Operation:
         walk: the walk it is part of.
         node: its node in the labelled graph.
         values: its tensor operands; where it needs all original tokens of a space they are back already.
+        entered: versions that operands are taken to where a confined reduction goes in.
     """
 
     walk: Walk
     node: fx.Node
     values: Mapping[fx.Node, Value]
+    entered: Mapping[int, int] = field(default_factory=dict)
 
     @cached_property
     def versions(self) -> dict[int, int]:
         """The newest version of every space among the operands: that of the result."""
-        newest: dict[int, int] = {}
+        newest = dict(self.entered)
         for value in self.values.values():
             for index, version in value.versions.items():
                 newest[index] = max(version, newest.get(index, 0))
@@ -51,10 +53,21 @@ class Operation:
             return (*axes[:dim], *axes[dim + 1 :])
         return axes
 
-    def value(self, source: fx.Node, consumer: Axes | None = None, how: str | None = None) -> Value:
-        """An operand at the version of the result."""
-        aligned = self.consumer if consumer is None else consumer
-        return advance(self.walk, source, self.values[source], self.versions, aligned, how)
+    @cached_property
+    def asked(self) -> dict[int, int]:
+        """The versions that queries have: not those of reductions that are confined to keys."""
+        return {index: v for index, v in self.versions.items() if not self.walk.states[index].of_keys}
+
+    def value(
+        self,
+        source: fx.Node,
+        consumer: Axes | None = None,
+        how: str | None = None,
+        versions: Mapping[int, int] | None = None,
+    ) -> Value:
+        """An operand at the version of the result, or at others."""
+        aligned, to = self.consumer if consumer is None else consumer, self.versions if versions is None else versions
+        return advance(self.walk, source, self.values[source], to, aligned, how)
 
     def tensor(self, source: fx.Node, consumer: Axes | None = None, how: str | None = None) -> Tensor:
         """The tensor of an operand at the version of the result."""

@@ -36,7 +36,7 @@ def _over_tokens(operation: Operation, state: SpaceState, where: Occurrence, ver
     if exact and name in ("amax", "amin"):
         return operation.plain()
     held = _weighted(operation, state, where, version) if exact and name in ("mean", "sum") else None
-    held = held or whole(operation.walk, source, frozenset({state.space.index}))
+    held = held or whole(operation.walk, source, frozenset({state.index}))
     tensor = held.tensor
     args = operation.arguments(operation.node.args, lambda _: tensor)
     assert callable(operation.node.target)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgetok.graph.state import SpaceState
 
 _AVERAGES = names("mean sum amax amin")
-_REDUCTIONS = _AVERAGES | names("any all prod argmax argmin linalg_vector_norm var std var_mean logsumexp")
+AVERAGING = _AVERAGES | names("any all prod argmax argmin linalg_vector_norm var std var_mean logsumexp")
 _SORTS = names("topk sort argsort")
 _ALONG = names("cumsum softmax _softmax log_softmax _log_softmax _safe_softmax")
 _SPLITS = names("split split_with_sizes chunk")
@@ -42,8 +42,16 @@ _ONE_BY_ONE = names(
     transpose swapaxes permute t mT unsqueeze squeeze expand select unbind cat concat stack slice
     scaled_dot_product_attention"""
 )
-_ALIKE = _ONE_BY_ONE.union(_REDUCTIONS, _SORTS, _ALONG, _SPLITS, _NORMS, _PRODUCTS, (_CHANNEL_NORM,))
+_ALIKE = _ONE_BY_ONE.union(AVERAGING, _SORTS, _ALONG, _SPLITS, _NORMS, _PRODUCTS, (_CHANNEL_NORM,))
 """Operations that may run on fewer tokens, as long as the token axis is not one they work along."""
+
+
+_TOKEN_WISE = (_ONE_BY_ONE - names("max min einsum embedding")) | _SPLITS | _NORMS | names("getitem")
+
+
+def is_one_by_one(node: fx.Node) -> bool:
+    """Whether an operation whose result has all tokens treats them alike, as far as its name tells."""
+    return op_name(node) in _TOKEN_WISE | AVERAGING
 
 
 def needs_whole(walk: Walk, node: fx.Node, state: SpaceState) -> bool:
@@ -98,8 +106,8 @@ def _has_handler(walk: Walk, node: fx.Node, axes: Axes, where: Occurrence, state
     name = op_name(node)
     if name in _AVERAGES:
         dims = reduced_dims(node, len(axes))
-        spaces = [s.space for s in walk.carried(axes)]
-        return sum(o.axis in dims for space in spaces for o in space.occurrences(axes)) == 1
+        spaces = {s.space.index: s.space for s in walk.carried(axes)}
+        return sum(o.axis in dims for space in spaces.values() for o in space.occurrences(axes)) == 1
     if name == "slice":
         bounds = argument(node, 2, "start"), argument(node, 3, "end"), argument(node, 4, "step", 1)
         return bounds[2] == 1 and not any(isinstance(b, fx.Node) for b in bounds)
@@ -121,7 +129,7 @@ def _mask_follows(walk: Walk, node: fx.Node, state: SpaceState) -> bool:
 def _works_along(node: fx.Node, source: fx.Node, at: int, rank: int) -> bool:
     """Whether an operation mixes, contracts or picks entries along axis ``at`` of an operand."""
     name = op_name(node)
-    if name in _REDUCTIONS or (name in ("max", "min") and not _is_elementwise(node)):
+    if name in AVERAGING or (name in ("max", "min") and not _is_elementwise(node)):
         return at in reduced_dims(node, rank)
     if name in _SORTS:
         return at == sorted_dim(node, rank)

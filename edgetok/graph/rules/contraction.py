@@ -80,6 +80,12 @@ def convolution(labeller: Labeller, node: fx.Node) -> Axes:
     return (axes[0], *fresh[1:])
 
 
+@rule("outer")
+def outer(labeller: Labeller, node: fx.Node) -> Axes:
+    """``(n), (m) -> (n, m)``."""
+    return (labeller.axes(operand(node, 0))[0], labeller.axes(operand(node, 1))[0])
+
+
 @rule("embedding")
 def embedding(labeller: Labeller, node: fx.Node) -> Axes:
     """``(vocabulary, d)[indices] -> (*indices, d)``."""

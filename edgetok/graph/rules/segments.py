@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
+from edgetok.graph import factors
 from edgetok.graph.labels import Axes, rule
 from edgetok.graph.nodes import argument, operand, operands, positive
 
@@ -73,10 +74,11 @@ def _integer(value: object, default: int) -> int:
 
 @rule("stack")
 def stack(labeller: Labeller, node: fx.Node) -> Axes:
-    """A new axis over operands with the same axes."""
+    """A new axis over operands with the same axes; behind channels it is one of channels, such as pairs that turn."""
     shape = labeller.shape(node)
     dim = positive(argument(node, 1, "dim", 0), len(shape))
     pieces = [(labeller.axes(p), labeller.shape(p)) for p in operands(node.args[0])]
     axes: list[Axis] = list(labeller.broadcast((*shape[:dim], *shape[dim + 1 :]), *pieces, origin=node.name))
-    axes.insert(dim, labeller.fresh((shape[dim],), node.name)[0])
+    beside = dim > 0 and bool(axes[dim - 1]) and all("channel" in f.tags for f in factors.resolve(axes[dim - 1]))
+    axes.insert(dim, labeller.fresh((shape[dim],), node.name, [{"channel"} if beside else set()])[0])
     return tuple(axes)

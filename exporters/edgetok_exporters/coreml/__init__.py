@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edgetok.errors import MissingExtra
 from edgetok.exporter import Exported, Runner
@@ -36,7 +36,7 @@ class Options(BaseModel):
         batch: the one batch size of the package.
         batches: further batch sizes, each a function ``batch_<n>`` of the same package over the same weights.
         image: the only input is a picture of 8-bit RGB pixels, normalised inside the package.
-        image_rescale: pixels are multiplied by this first.
+        image_rescale: pixels are multiplied by this first; ``optimize`` fills in the model's own, as in the next two.
         image_mean: then this is subtracted, per channel,
         image_std: and the result divided by this.
         palettize: store weights as indices of so many bits into tables of values; 0 does not.
@@ -54,6 +54,12 @@ class Options(BaseModel):
     image_mean: Three = (0.5, 0.5, 0.5)
     image_std: Three = (0.5, 0.5, 0.5)
     palettize: Literal[0, 2, 4, 6, 8] = 0
+
+    @field_validator("batches", "image_mean", "image_std", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """Numbers between commas, as recipes and the command line give them."""
+        return tuple(value.split(",")) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _no_zero_spread(self) -> Options:

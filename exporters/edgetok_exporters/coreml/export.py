@@ -17,6 +17,7 @@ from edgetok.lowering import lower
 from edgetok_exporters.coreml import compress, images, packed
 from edgetok_exporters.coreml.combine import combine
 from edgetok_exporters.coreml.convert import convert, toolchain
+from edgetok_exporters.coreml.outputs import distinct
 from edgetok_exporters.coreml.placement import placement
 from edgetok_exporters.coreml.prepare import prepare
 from edgetok_exporters.coreml.save import package_path, save
@@ -54,7 +55,8 @@ def export(
     path = package_path(directory, stem)
     made = to_model(program, target, options, options.batch, expose)
     files = _save_batches(program, target, options, made, path) if options.batches else save(made.model, path)
-    return Exported(path, files, time.perf_counter() - started, made.exposed, made.delegation)
+    stored = sum(file.stat().st_size for file in files if file.name == "weight.bin")
+    return Exported(path, files, time.perf_counter() - started, made.exposed, made.delegation, stored)
 
 
 def to_model(program: Program, target: Target, options: Options, batch: int, expose: Sequence[str] = ()) -> Made:
@@ -74,6 +76,8 @@ def to_model(program: Program, target: Target, options: Options, batch: int, exp
         node: tuple(f"exposed_{i}_{j}" for j in range(count)) for i, (node, count) in enumerate(lowered.exposed.items())
     }
     names = [*(spec.name for spec in program.outputs), *(name for group in exposed.values() for name in group)]
+    names, carriers = distinct(exported, names, len(program.outputs))
+    exposed = {node: tuple(carriers.get(name, name) for name in group) for node, group in exposed.items()}
     converted = convert(exported, program.inputs, names, options)
     model = compress.compress(converted.model, exported, program.precision, options)
     _describe(model, program, options)

@@ -2,7 +2,7 @@
 
 The exporter's own decomposition fails on a masked attention whose output is viewed, because it freezes strides; these
 forms have none. The explicit one is laid out for onnxruntime, which folds the scale and the transposed key into one
-matmul; an additive size bias is broadcast from ``[B, 1, 1, N]``.
+matmul; an additive size bias is broadcast from ``[B, 1, 1, N]``, over many tokens inside that matmul.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 import onnx_ir as ir
 
 ATTENTION_OPSET = 23
+LONG = 1024
+"""Keys from which a bias per key costs less as one more channel than as another pass over all scores."""
 
 
 def translation(op: Any) -> Callable[..., Any]:
@@ -46,10 +48,28 @@ def translation(op: Any) -> Callable[..., Any]:
 def _explicit(op: Any, query: Any, key: Any, value: Any, mask: Any, factor: float) -> Any:
     rank = len(key.shape)
     turned = op.Transpose(key, perm=[*range(rank - 2), rank - 1, rank - 2])
+    if mask is not None and _is_long_bias(mask, key):
+        return op.MatMul(op.Softmax(_with_channel(op, query, key, turned, mask, factor), axis=-1), value)
     scores = op.Mul(op.MatMul(query, turned), _constant(op, factor, query))
     if mask is not None:
         scores = op.Add(scores, additive(op, mask, query))
     return op.MatMul(op.Softmax(scores, axis=-1), value)
+
+
+def _is_long_bias(mask: Any, key: Any) -> bool:
+    """Whether a mask is a number per key, of many keys: ``[B, 1, 1, N]``."""
+    if mask.shape is None or len(mask.shape) != 4 or len(key.shape) != 4 or mask.dtype == ir.DataType.BOOL:
+        return False
+    static = all(isinstance(n, int) for n in key.shape[1:])
+    return static and list(mask.shape[1:]) == [1, 1, key.shape[2]] and key.shape[2] >= LONG
+
+
+def _with_channel(op: Any, query: Any, key: Any, turned: Any, bias: Any, factor: float) -> Any:
+    """Scores plus a bias per key, as one more channel: 1 in every query, the bias in the keys."""
+    scaled = op.Mul(query, _constant(op, factor, query))
+    ones = op.Constant(value_ints=[0] * 7 + [1])
+    row = op.Expand(bias, op.Constant(value_ints=[1, key.shape[1], 1, 1]))
+    return op.MatMul(op.Pad(scaled, ones, _constant(op, 1.0, query)), op.Concat(turned, row, axis=2))
 
 
 def _fused(op: Any, query: Any, key: Any, value: Any, mask: Any, factor: float) -> Any:

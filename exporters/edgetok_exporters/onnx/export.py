@@ -24,7 +24,7 @@ from edgetok_exporters.onnx.packed_native import lower_packed
 from edgetok_exporters.onnx.precision import to_fp16
 from edgetok_exporters.onnx.prepare import with_batch
 from edgetok_exporters.onnx.quantise import check, quantise
-from edgetok_exporters.onnx.save import save
+from edgetok_exporters.onnx.save import save, size_of_weights
 from edgetok_exporters.onnx.tidy import tidy
 
 FP16_COUNTS_TO = 2048
@@ -55,7 +55,8 @@ def export(
     if target.delegate == HTP:
         placed = measure(files[0], options.soc, context=options.context)
         files = files[:1] if options.context else files
-    return Exported(files[0], tuple(files), time.perf_counter() - started, exposed, placed)
+    stored = size_of_weights(model)
+    return Exported(files[0], tuple(files), time.perf_counter() - started, exposed, placed, stored)
 
 
 def check_device(target: Target, options: Options) -> None:

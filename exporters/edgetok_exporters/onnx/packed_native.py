@@ -87,15 +87,19 @@ class _Product:
     def write(self, graph: ir.Graph, body: Body, arranged: dict[str, ir.Value]) -> ir.Value:
         codes, scale = self._codes(graph, arranged), self._scale(graph, arranged)
         zero = None if self.zero is None else self._zero(graph, self.zero, arranged)
+        wide, scales = self._widened(body, codes), body("Cast", scale, to=int(self.dtype))
         if self.matrices == 0:
-            return self._multiply(body, self.x, codes, scale, zero)
+            return self._multiply(body, self.x, wide, scales, zero)
         shared = self.x.shape is not None and self.x.shape[0] == 1
-        return (self._shared if shared else self._each)(body, codes, scale, zero)
+        return (self._shared if shared else self._each)(body, wide, scales, zero)
 
     def _shared(self, body: Body, codes: ir.Value, scale: ir.Value, zero: ir.Value | None) -> ir.Value:
         """One input for all matrices: their rows are those of one large matrix."""
         rows = self.rows * self.matrices
-        joined = [body("Reshape", v, [-1, *(v.shape or ())[2:]]) for v in (codes, scale, zero) if v is not None]
+        blocks = -(-self.columns // self.block)
+        given = [(codes, [-1, blocks, self.block * self.width // 8]), (scale, [-1, blocks])]
+        given += [] if zero is None else [(zero, [-1, -(-blocks * self.width // 8)])]
+        joined = [body("Reshape", value, shape) for value, shape in given]
         product = self._multiply(body, self.x, *joined, rows=rows)
         return body("Transpose", body("Reshape", product, [-1, self.matrices, self.rows]), perm=[1, 0, 2])
 
@@ -118,11 +122,10 @@ class _Product:
         *,
         rows: int = 0,
     ) -> ir.Value:
-        parts = [self._widened(body, codes), body("Cast", scale, to=int(self.dtype)), zero]
         return body.microsoft(
             "MatMulNBits",
             x,
-            *(part for part in parts if part is not None),
+            *(part for part in (codes, scale, zero) if part is not None),
             K=self.columns,
             N=rows or self.rows,
             bits=self.width,
@@ -160,16 +163,17 @@ class _Product:
         return int(middle(self.width) - self._factor * middle(self.bits))
 
     def _widened(self, body: Body, codes: ir.Value) -> ir.Value:
-        """Bytes ``[rows, blocks, n]`` of the file as those of the kernel."""
+        """Bytes ``[..., rows, blocks, n]`` of the file as those of the kernel."""
         if self.bits == self.width:
             return codes
+        rank = 4 if self.matrices else 3
         if self.bits == 3:
-            count, numbers = 2, six_bits(body, codes, 3)
+            count, numbers = 2, six_bits(body, codes, rank)
         else:
             count, numbers = 8 // self.bits, body("Cast", codes, to=int(INT32))
         digits = np.arange(1 << count * self.bits)[:, None] >> np.arange(0, count * self.bits, self.bits)
         table = self._packed(digits & ((1 << self.bits) - 1))
-        return body("Reshape", body("Gather", table, numbers), [0, 0, -1])
+        return body("Reshape", body("Gather", table, numbers), [*[0] * (rank - 1), -1])
 
     def _spread(self, array: np.ndarray) -> np.ndarray:
         """One value for each block instead of each group."""

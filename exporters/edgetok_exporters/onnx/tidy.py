@@ -195,10 +195,36 @@ def _attention(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
 
 
 Rule = Callable[[ir.Graph, ir.Node], ir.Value | None]
+
+
+def _part(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
+    """A part of equal parts that a sequence holds is a slice: few runtimes have sequences, and none is fast there."""
+    whole = _producer(node, "SplitToSequence")
+    if whole is None or whole.inputs[0] is None or len(whole.inputs) < 2:
+        return None
+    size, index = (_scalar(value) for value in (whole.inputs[1], node.inputs[1]))
+    if size is None or index is None or index < 0:
+        return None
+    axis = whole.attributes["axis"].as_int() if "axis" in whole.attributes else 0
+    body = Body()
+    made = body.slice(whole.inputs[0], index * size, (index + 1) * size, axis=axis)
+    _insert(graph, node, body, made)
+    made_by = made.producer()
+    if made_by is not None:
+        made_by.metadata_props.update(whole.metadata_props)
+    return made
+
+
+def _scalar(value: ir.Value | None) -> int | None:
+    tensor = None if value is None else ir.convenience.get_const_tensor(value)
+    return int(tensor.numpy()) if tensor is not None and tensor.numpy().ndim == 0 else None
+
+
 RULES: dict[str, Rule] = {
     "Attention": _attention,
     "Identity": _identity,
     "Reshape": _reshape,
+    "SequenceAt": _part,
     "Shape": _shape,
     "Squeeze": _squeeze,
     "Transpose": _transpose,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from edgetok.plugin import TokenReduction
 from edgetok.schedule import Schedule, per_layer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from edgetok.graph.signals import Signals
@@ -66,6 +68,19 @@ class DiffRate(TokenReduction):
     def proportional(self) -> bool:  # type: ignore[override]
         """Whether attention weighs tokens by size."""
         return self.prop_attn
+
+    def with_rates(self, dropped: Sequence[int], merged: Sequence[int]) -> Self:
+        """The same with both numbers per layer."""
+        return type(self).model_validate({**self.model_dump(), "prune": tuple(dropped), "merge": tuple(merged)})
+
+    def with_schedule(self, removed: Sequence[int]) -> Self:
+        """The same with so many tokens per layer, dropped and merged in the proportion that the layer has now."""
+        pairs = list(zip(*(per_layer(option, len(removed)) for option in (self.prune, self.merge)), strict=True))
+        dropped, every = sum(prune for prune, _ in pairs), sum(map(sum, pairs))
+        usual = dropped / every if every else 0.5
+        shares = [prune / (prune + merge) if prune + merge else usual for prune, merge in pairs]
+        prune = [round(n * share) for n, share in zip(removed, shares, strict=True)]
+        return self.with_rates(prune, [n - gone for n, gone in zip(removed, prune, strict=True)])
 
     def counts(self, site: Site, tokens: int) -> tuple[int, int]:
         """How many tokens a site drops, and how many it merges: one at least stays, and half of those not dropped."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edgetok.errors import UnsupportedModel
 from edgetok.hookspecs import hookimpl
 from edgetok.plugin import WeightPlugin
 from edgetok.weights import Place, Reweighted
@@ -72,6 +71,14 @@ class McMoe(WeightPlugin):
     )
     damping: float = Field(default=0.01, gt=0, le=1, description="Of GPTQ, as a share of the mean of the diagonal.")
     act_order: bool = Field(default=False, description="GPTQ rounds columns with large inputs first.")
+    odp: bool = Field(
+        default=False,
+        description="Online dynamic pruning: a token leaves out those of its experts whose weight is small beside the "
+        "largest. The torch runtime saves these calls; in exported files they are computed and count for nothing.",
+    )
+    odp_protect: float = Field(
+        default=0.02, ge=0, lt=1, description="Share of a sequence's tokens, the important ones, that leave out none."
+    )
     samples: int = Field(default=64, ge=1, le=4096, description="Calibration samples: sequences, or whatever a row is.")
     baselines: bool = Field(
         default=False,
@@ -116,30 +123,28 @@ class McMoe(WeightPlugin):
     def rewrite(
         self, model: Model, component: Component, inputs: Mapping[str, Tensor], scratch: Path, progress: Progress
     ) -> Reweighted:
-        """The component with packed weights; those that are quantised are read from the model's directory."""
+        """The component with packed weights, read from the model's directory, or one made for what is in memory."""
         from edgetok_plugins.mc_moe.compress import compress, packed_tensors
         from edgetok_plugins.mc_moe.lowering.replace import packed_component
+        from edgetok_plugins.mc_moe.stream import open_component
 
-        if model.directory is None:
-            raise UnsupportedModel(
-                f"{model.name} was not read from a transformers directory.",
-                why="experts are compressed one at a time, from their files",
-                hint="Save the model with save_pretrained, and name the directory.",
-            )
-        output = scratch / "compressed"
-        manifest = compress(model.directory, output, inputs, self, progress=progress)
+        output, source = scratch / "compressed", model.directory or open_component(component, scratch / "dense")
+        manifest = compress(source, output, inputs, self, progress=progress)
         compared = self._compared(model.directory, inputs, progress) if self.baselines else ()
         made = packed_component(component, packed_tensors(output))
-        places = (Place(name=name, plugin=self.name, what=_counted(bits)) for name, bits in manifest["bits"].items())
+        places = (
+            Place(name=name, plugin=self.name, what=_counted(bits) + _spared(manifest["odp"].get(name)))
+            for name, bits in manifest["bits"].items()
+        )
         return Reweighted(made, tuple(places), (*_notes(manifest), *compared))
 
-    def _compared(self, directory: Path, inputs: Mapping[str, Tensor], progress: Progress) -> tuple[str, ...]:
+    def _compared(self, directory: Path | None, inputs: Mapping[str, Tensor], progress: Progress) -> tuple[str, ...]:
         """What other ways to spend the same bits give, on samples that do not calibrate them."""
         from edgetok_plugins.mc_moe.compare import compare, sentences
 
         ids = inputs.get("input_ids")
-        if ids is None or set(inputs) != {"input_ids"} or len(ids) < 8:
-            return ("No baselines: they need a language model and at least 8 calibration samples.",)
+        if directory is None or ids is None or set(inputs) != {"input_ids"} or len(ids) < 8:
+            return ("No baselines: they need a language model in a directory and at least 8 calibration samples.",)
         kept = {"input_ids": ids[: -(len(ids) // 4)]}
         found = compare(directory, kept, ids[-(len(ids) // 4) :], self, [self.bits], progress=progress)
         return sentences(found)
@@ -149,13 +154,41 @@ def _counted(bits: Sequence[int]) -> str:
     return ", ".join(f"{count} experts of {width} bits" for width, count in sorted(Counter(bits).items()))
 
 
+def _spared(pruning: Mapping[str, float] | None) -> str:
+    return "" if pruning is None else f", {pruning['saved']:.0%} of calls left out below {pruning['threshold']:.3g}"
+
+
 def _notes(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     every = [width for bits in manifest["bits"].values() for width in bits]
     mean, kib = sum(every) / len(every), {name: size / 1024 for name, size in manifest["bytes"].items()}
     return (
         f"Experts have {mean:.3g} bits a weight on average, scales and zero points apart.",
         f"Packed matrices take {kib['packed']:.0f} KiB; the rest of the model {kib['rest']:.0f} KiB, as it was stored.",
+        *_pruned(list(manifest["odp"].values())),
     )
+
+
+def _pruned(layers: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
+    if not layers:
+        return ()
+    saved, protected = (sum(layer[name] for layer in layers) / len(layers) for name in ("saved", "protected"))
+    return (
+        f"Online pruning leaves out {saved:.1%} of the calls of experts on calibration tokens and protects "
+        f"{protected:.1%} of them. The torch runtime does not make these calls; in this file they are made and count "
+        "for nothing, so that it is no faster for it.",
+    )
+
+
+@hookimpl
+def edgetok_model_sources() -> Mapping[str, Callable[[str], Model]]:
+    """Loads what ``compress`` wrote; its config names this source."""
+
+    def load(ref: str) -> Model:
+        from edgetok_plugins.mc_moe.source import load_compressed
+
+        return load_compressed(ref)
+
+    return {"edgetok-mc-moe": load}
 
 
 @hookimpl

@@ -11,7 +11,7 @@ Every layer's result is on disk before the next begins, so that a killed job goe
 | ``layer-NNNNN.safetensors`` | a layer's packed matrices: ``packing`` says how, ``quantise`` under which names |
 | ``rest.safetensors`` | every other tensor, under its old name and in its old dtype |
 | ``model.safetensors.index.json`` | which file has what |
-| ``mc_moe.json`` | options, statistics and widths of experts, bytes |
+| ``mc_moe.json`` | options, statistics and widths of experts, what pruning saves, bytes |
 | ``config.json`` | the model's, marked as quantised |
 """
 
@@ -31,8 +31,10 @@ from torch import Tensor
 from edgetok.bundle import check_output
 from edgetok.progress import Progress, Silent
 from edgetok_plugins.mc_moe.allocate import allocate_bits, allocate_global
+from edgetok_plugins.mc_moe.attention import watch
 from edgetok_plugins.mc_moe.calibrate import Observer, Statistics
 from edgetok_plugins.mc_moe.journal import Journal, key_of, save_tensors, save_text
+from edgetok_plugins.mc_moe.odp import Pruning
 from edgetok_plugins.mc_moe.quantise import quantise_layer
 from edgetok_plugins.mc_moe.shards import Shards
 from edgetok_plugins.mc_moe.stored import find_key
@@ -54,7 +56,7 @@ KEPT = (
 
 
 def compress(
-    model: Path,
+    model: Path | Streamed,
     output: Path,
     inputs: Mapping[str, Tensor],
     options: McMoe,
@@ -66,7 +68,7 @@ def compress(
     """Compress the mixtures of experts in a transformers directory; returns what ``mc_moe.json`` says.
 
     Args:
-        model: the directory, with safetensors.
+        model: the directory, with safetensors; or what ``open_model`` or ``open_component`` opened.
         output: a directory that is not there yet.
         inputs: calibration samples as the model's forward takes them, in one batch: ``{"input_ids": [S, T]}``.
         options: the plugin with its options.
@@ -80,9 +82,10 @@ def compress(
         BadSchedule: the budget cannot be met.
     """
     check_output(output)
-    shown, source = progress or Silent(), open_model(model, device)
+    shown = progress or Silent()
+    source = model if isinstance(model, Streamed) else open_model(model, device)
     fixed = None if allocation is None else {str(index): list(widths) for index, widths in allocation.items()}
-    key = key_of({"options": options.options(), "allocation": fixed}, inputs, model, source.shards.files)
+    key = key_of({"options": options.options(), "allocation": fixed}, inputs, source.directory, source.shards.files)
     journal = Journal(output.parent / f".{output.name}.mc-moe", key)
     statistics: Mapping[int, Statistics] = {}
     if allocation is None:
@@ -155,9 +158,13 @@ def quantise(
     progress: Progress,
 ) -> None:
     """Packed layers into ``journal.output``."""
+    watched = options.odp and options.odp_protect > 0
+    received = watch(source.model, source.blocks.values()) if watched else {}
+    names = {index: block.name for index, block in source.blocks.items()}
 
     def visit(index: int, compute: Callable[[], Tensor]) -> Tensor:
-        hidden, made = quantise_layer(source, index, allocation.get(index), options, compute)
+        left = received.get(names.get(index, ""))
+        hidden, made = quantise_layer(source, index, allocation.get(index), options, compute, left)
         save_tensors(journal.output / _layer(index), made.tensors())
         journal.advance("quantise", index + 1, hidden)
         progress.advance()
@@ -203,10 +210,16 @@ def _deliver(
         "options": options.options(),
         "bits": layers,
         "statistics": {seen.name: asdict(seen) for seen in statistics.values()},
+        "odp": {name: asdict(pruning) for name in layers if (pruning := _pruning(packed, name)) is not None},
         "bytes": {"packed": _bytes(packed), "rest": sum(value.nbytes for value in rest.values())},
     }
     save_text(output / "mc_moe.json", manifest)
     return manifest
+
+
+def _pruning(packed: Shards, name: str) -> Pruning | None:
+    key = f"{name}.odp"
+    return Pruning.read({key: packed.read(key)}, name) if key in packed else None
 
 
 def _bytes(shards: Shards) -> int:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from edgetok_plugins.mc_moe.attention import Received
 from edgetok_plugins.mc_moe.experts.form import MATRICES, Routing
 from edgetok_plugins.mc_moe.gptq import gptq, hessian
 from edgetok_plugins.mc_moe.grid import round_to_nearest
+from edgetok_plugins.mc_moe.odp import Pruning, calibrated, pruned_weights
 from edgetok_plugins.mc_moe.packing import PackedWeight, dequantise, stack
 from edgetok_plugins.mc_moe.stored import StoredExperts
 from edgetok_plugins.mc_moe.stream import Streamed, experts_replaced
@@ -39,17 +41,20 @@ class PackedLayer:
         linears: packed weights by the path of their linear layer.
         experts: by path of the experts, for each matrix a stack per width.
         bits: by path of the experts, the width of each.
+        pruning: by path of the experts, how they are pruned for each token; none where they are not.
     """
 
     linears: dict[str, PackedWeight] = field(default_factory=dict)
     experts: dict[str, Mapping[str, Mapping[int, PackedWeight]]] = field(default_factory=dict)
     bits: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    pruning: dict[str, Pruning] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of it for a safetensors file: ``LINEAR.weight.*``, ``EXPERTS.up.w2.*``, ``EXPERTS.bits``."""
+        """All of it for a safetensors file: ``LINEAR.weight.*``, ``EXPERTS.up.w2.*``, ``.bits`` and ``.odp``."""
         found: dict[str, Tensor] = {}
         for path, weight in self.linears.items():
             found |= weight.tensors(f"{path}.weight")
+        found |= {f"{path}.odp": pruning.tensor() for path, pruning in self.pruning.items()}
         for path, matrices in self.experts.items():
             found[f"{path}.bits"] = torch.tensor(self.bits[path], dtype=torch.uint8)
             for name, stacks in matrices.items():
@@ -72,7 +77,12 @@ def method(options: McMoe) -> Method:
 
 
 def quantise_layer(
-    source: Streamed, index: int, bits: Sequence[int] | None, options: McMoe, compute: Callable[[], Tensor]
+    source: Streamed,
+    index: int,
+    bits: Sequence[int] | None,
+    options: McMoe,
+    compute: Callable[[], Tensor],
+    received: Received | None = None,
 ) -> tuple[Tensor, PackedLayer]:
     """The layer's output with quantised weights, and those weights.
 
@@ -82,6 +92,7 @@ def quantise_layer(
         bits: the width of each expert; ``None`` for a dense layer.
         options: attention's width, group size and method.
         compute: the layer's forward.
+        received: where the layer's attention leaves what tokens receive, to protect some from pruning.
     """
     made, how = PackedLayer(), method(options)
     with ExitStack() as open_:
@@ -89,11 +100,13 @@ def quantise_layer(
             open_.enter_context(_linears(source, index, options.attention_bits, how, made))
         if bits is not None:
             block = source.blocks[index]
-            experts = _Experts(source.stored(index), bits, how)
+            left = received or Received()
+            experts = _Experts(source.stored(index), bits, how, (options.odp_protect, left) if options.odp else None)
             open_.enter_context(experts_replaced(block, experts))
         hidden = compute()
     if bits is not None:
         made.bits[block.name], made.experts[block.name] = tuple(bits), experts.stacks()
+        made.pruning |= {} if experts.pruning is None else {block.name: experts.pruning}
     return hidden, made
 
 
@@ -119,21 +132,35 @@ def _linears(source: Streamed, index: int, bits: int, how: Method, made: PackedL
 
 
 class _Experts:
-    """Quantises the experts of a block one after another, and computes with what became of them."""
+    """Quantises the experts of a block one after another, and computes with what became of them.
 
-    def __init__(self, stored: StoredExperts, bits: Sequence[int], how: Method) -> None:
-        self.stored, self.bits, self.how = stored, bits, how
+    With ``odp`` (the share of tokens to protect, and what they receive) it finds out how to prune. Experts are still
+    quantised for all tokens that chose them; what goes on to the next layer is pruned.
+    """
+
+    def __init__(
+        self, stored: StoredExperts, bits: Sequence[int], how: Method, odp: tuple[float, Received] | None = None
+    ) -> None:
+        self.stored, self.bits, self.how, self.odp = stored, bits, how, odp
+        self.pruning: Pruning | None = None
         self.packed: dict[str, dict[int, list[PackedWeight]]] = {name: {} for name in MATRICES}
 
     def __call__(self, routing: Routing) -> Tensor:
         out = torch.zeros_like(routing.tokens)
         form = self.stored.form
+        routing = routing if self.odp is None else self._pruned(routing, *self.odp)
         for expert, bits in enumerate(self.bits):
             rows, weights = routing.of(expert)
             hidden = self._apply(expert, "up", bits, routing.tokens[rows])
             made = self._apply(expert, "down", bits, form.activate(hidden))
             out.index_add_(0, rows, (made * weights[:, None]).to(out.dtype))
         return out
+
+    def _pruned(self, routing: Routing, protect: float, left: Received) -> Routing:
+        received = left.take()
+        self.pruning = calibrated(routing, protect, received)
+        keep = self.pruning.keep(routing, received)
+        return Routing(routing.tokens, routing.index, pruned_weights(routing.weights, keep))
 
     def _apply(self, expert: int, name: Any, bits: int, inputs: Tensor) -> Tensor:
         matrix = self.stored.read(expert, name).to(inputs.device)

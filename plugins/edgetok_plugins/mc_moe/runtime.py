@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from edgetok.errors import BrokenWeights
+from edgetok_plugins.mc_moe.attention import Received, watch
 from edgetok_plugins.mc_moe.compress import METHOD
 from edgetok_plugins.mc_moe.experts.find import Block, find_blocks
-from edgetok_plugins.mc_moe.experts.form import MATRICES, Form, Fused, MatrixName
+from edgetok_plugins.mc_moe.experts.form import MATRICES, Form, Fused, MatrixName, Routing
+from edgetok_plugins.mc_moe.odp import Pruning, pruned_weights
 from edgetok_plugins.mc_moe.packing import PackedWeight, dequantise
 from edgetok_plugins.mc_moe.shards import Shards
 from edgetok_plugins.mc_moe.stored import find_key
@@ -72,13 +74,23 @@ class PackedLinear(PackedModule):
 
 
 class PackedExperts(PackedModule):
-    """The experts of a block, each of its own width; in place of transformers' module, with the same arguments."""
+    """The experts of a block, each of its own width; in place of transformers' module, with the same arguments.
+
+    With a ``pruning`` those that matter little to a token are not called for it; ``calls`` counts calls of experts
+    since it was made, and how many were left out.
+    """
 
     def __init__(
-        self, form: Form, bits: Sequence[int], weights: Mapping[MatrixName, Mapping[int, PackedWeight]]
+        self,
+        form: Form,
+        bits: Sequence[int],
+        weights: Mapping[MatrixName, Mapping[int, PackedWeight]],
+        pruning: Pruning | None = None,
     ) -> None:
         super().__init__()
-        self.form, self.bits = form, tuple(bits)
+        self.form, self.bits, self.pruning = form, tuple(bits), pruning
+        self.received = Received()
+        self.calls, self.saved = 0, 0
         self.inner = cast("Fused", form).module
         self.places = [self.bits[:expert].count(width) for expert, width in enumerate(self.bits)]
         for name in MATRICES:
@@ -91,7 +103,7 @@ class PackedExperts(PackedModule):
 
     def forward(self, *arguments: Tensor) -> Tensor:
         """What the experts chosen for each token add up to, ``[N, H]``; only their matrices are unpacked."""
-        routing = self.form.routing(arguments)
+        routing = self._pruned(self.form.routing(arguments))
         out = torch.zeros_like(routing.tokens)
         for expert in torch.unique(routing.index).tolist():
             if expert >= len(self.bits):
@@ -103,6 +115,15 @@ class PackedExperts(PackedModule):
                 made = self.form.activate(made) if name == "up" else made
             out.index_add_(0, rows, (made * weights[:, None]).to(out.dtype))
         return out
+
+    def _pruned(self, routing: Routing) -> Routing:
+        self.calls += routing.index.numel()
+        if self.pruning is None:
+            return routing
+        keep = self.pruning.keep(routing, self.received.take())
+        self.saved += int((~keep).sum())
+        index = routing.index.masked_fill(~keep, len(self.bits))
+        return Routing(routing.tokens, index, pruned_weights(routing.weights, keep))
 
 
 def load_packed(directory: Path) -> nn.Module:
@@ -117,9 +138,12 @@ def load_packed(directory: Path) -> nn.Module:
     matrices = {f"{block.name}.{parameter}" for block in blocks for parameter in _parameters(block)}
     _fill(model, shards, matrices)
     for block in blocks:
-        setattr(block.parent, block.name.rpartition(".")[2], PackedExperts(block.form, *_experts(shards, block)))
+        made = PackedExperts(block.form, *_experts(shards, block))
+        setattr(block.parent, block.name.rpartition(".")[2], made)
         for parameter in _parameters(block):
             block.experts._parameters.pop(parameter)
+        if made.pruning is not None and made.pruning.protect > 0:
+            made.received = watch(model, [block])[block.name]
     model.tie_weights()
     return cast("nn.Module", model.eval())
 
@@ -128,7 +152,9 @@ def _parameters(block: Block) -> list[str]:
     return [cast("Fused", block.form).parameter(name) for name in MATRICES]
 
 
-def _experts(shards: Shards, block: Block) -> tuple[list[int], dict[MatrixName, dict[int, PackedWeight]]]:
+def _experts(
+    shards: Shards, block: Block
+) -> tuple[list[int], dict[MatrixName, dict[int, PackedWeight]], Pruning | None]:
     if f"{block.name}.bits" not in shards:
         raise BrokenWeights(f"{block.name} has no packed experts.", why=f"there is no {block.name}.bits")
     bits = shards.read(f"{block.name}.bits").tolist()
@@ -140,7 +166,8 @@ def _experts(shards: Shards, block: Block) -> tuple[list[int], dict[MatrixName, 
             if (weight.stacked, weight.shape) != ((bits.count(width),), block.form.shape(name)):
                 why = f"{name}: {weight.stacked} of {weight.shape}, not {bits.count(width)} of {block.form.shape(name)}"
                 raise BrokenWeights(f"The experts of {block.name} do not fit the model.", why=why)
-    return bits, stacks
+    key = f"{block.name}.odp"
+    return bits, stacks, Pruning.read({key: shards.read(key)} if key in shards else {}, block.name)
 
 
 def _packed(shards: Shards, prefix: str) -> PackedWeight:

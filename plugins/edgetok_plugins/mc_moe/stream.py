@@ -13,17 +13,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from edgetok.errors import BrokenWeights, MissingExtra, UnsupportedModel
 from edgetok.sources.fake import fake_parameters
+from edgetok_plugins.mc_moe.experts.copied import copied
 from edgetok_plugins.mc_moe.experts.find import Block, find_blocks
 from edgetok_plugins.mc_moe.experts.form import MATRICES, Fused, Routing
 from edgetok_plugins.mc_moe.shards import Shards
 from edgetok_plugins.mc_moe.stored import StoredExperts, find_key, stored_experts
+
+if TYPE_CHECKING:
+    from edgetok.model import Component
 
 Visit = Callable[[int, Callable[[], Tensor]], Tensor]
 """Given the layer's number and what computes it, returns the hidden states that go on, float32 ``[batch, T, H]``."""
@@ -68,12 +73,36 @@ def open_model(directory: Path, device: torch.device | str = "cpu") -> Streamed:
         BrokenWeights: its files are malformed.
         MissingExtra: transformers is not installed.
     """
-    model = build(directory)
+    return _streamed(build(directory), directory, device)
+
+
+def open_component(component: Component, directory: Path) -> Streamed:
+    """A component of any module with mixtures of experts in a row of layers; its weights are written to ``directory``.
+
+    A layer's first argument and its result are the hidden states. The component is left as it is.
+
+    Raises:
+        UnsupportedModel: it is no such module, or keeps experts in a way that is not known.
+    """
+    find_blocks(component.module)
+    directory.mkdir()
+    state = component.module.state_dict() if component.weights is None else component.weights()
+    save_file({name: value.detach().clone().contiguous() for name, value in state.items()}, _weights(directory))
+    (directory / "config.json").write_text("{}", encoding="utf-8")
+    return _streamed(copied(component.module), directory, "cpu")
+
+
+def _weights(directory: Path) -> Path:
+    return directory / "model.safetensors"
+
+
+def _streamed(model: Any, directory: Path, device: torch.device | str) -> Streamed:
     blocks = find_blocks(model)
     places = [re.match(r"(.+?)\.(\d+)\.", block.name) for block in blocks]
     paths = {place[1] for place in places if place}
     fused = all(isinstance(block.form, Fused) for block in blocks)
-    if None in places or len(paths) != 1 or not fused or getattr(model.config, "is_encoder_decoder", False):
+    pair = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+    if None in places or len(paths) != 1 or not fused or pair:
         raise UnsupportedModel(
             f"{type(model).__name__} is no stack of layers that can be compressed one by one.",
             why=f"its experts are at {', '.join(block.name for block in blocks[:3])}",
@@ -130,12 +159,16 @@ def run(
         start: the first layer to visit.
         hidden: its input, where ``start`` is not the first; float32 ``[batch, T, H]``.
     """
-    base = source.model.base_model
+    base = getattr(source.model, "base_model", source.model)
+    given = {name: value.to(source.device) for name, value in inputs.items()}
     with torch.no_grad(), _layers_replaced(source, visit, start, hidden), _loaded_outside(source):
+        if not hasattr(base, "get_input_embeddings"):
+            base(**given)
+            return
         embedding = base.get_input_embeddings()
         cast_up = embedding.register_forward_hook(lambda _module, _args, out: out.float())
         try:
-            base(**{name: value.to(source.device) for name, value in inputs.items()}, use_cache=False)
+            base(**given, use_cache=False)
         finally:
             cast_up.remove()
 
@@ -185,7 +218,7 @@ def loaded(source: Streamed, module: nn.Module, path: str) -> Iterator[None]:
 @contextmanager
 def _loaded_outside(source: Streamed) -> Iterator[None]:
     """Embeddings and norms around the layers, in their stored dtype."""
-    base = source.model.base_model
+    base = getattr(source.model, "base_model", source.model)
     prefix = f"{source.model.base_model_prefix}." if base is not source.model else ""
     full = {name: f"{prefix}{name}" for name in base.state_dict(keep_vars=True)}
     outside = {name: key for name, key in full.items() if not key.startswith(f"{source.path}.")}

@@ -10,6 +10,8 @@ from edgetok.hookspecs import hookimpl
 from edgetok.schedule import Scheduled
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from edgetok.graph.signals import Signals
     from edgetok.graph.site import Site
     from edgetok.graph.tokens import TokenMap
@@ -24,6 +26,11 @@ class ToMe(Scheduled):
     most similar one in B, ``b(a) = argmax_b cos(k_a, k_b)``; the r most similar links are merged into the mean of their
     tokens weighted by size, and sizes add up. Attention then adds ``log size`` to its scores, so that a token weighs as
     much as the tokens it stands for.
+
+    ``protect`` is ours: with ``w_i`` the attention that the class token pays to token i, averaged over heads and
+    divided by its mean over the tokens behind the front, similarity becomes ``cos(k_a, k_b) - protect * (w_a + w_b)``.
+    What the model looks at is then merged last. Where no token stands in front, the mean query stands in for the class
+    token's. At 0, the default, the method is the paper's.
 
     Where we depart from the reference implementation: *all* tokens in front of the patches are protected (class,
     distillation, registers, and every token that the model picks by its index); keys are those the attention uses,
@@ -45,6 +52,13 @@ class ToMe(Scheduled):
     prop_attn: bool = Field(
         default=True, description="Proportional attention: add log size to attention scores. Off suits MAE encoders."
     )
+    protect: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="How much the class token's attention to a token speaks against merging it: 0.02 takes 0.02 off "
+        "the similarities of a token that gets the mean attention, 0.2 where it gets ten times that.",
+    )
 
     @property
     def proportional(self) -> bool:  # type: ignore[override]
@@ -65,7 +79,16 @@ class ToMe(Scheduled):
 
         order = "kept" if signals.site.positions else self.order
         sizes = signals.sizes if signals.padded else None
-        return TokenMap(*bipartite_match(signals.keys, sizes, signals.tokens - keep, signals.protected, order))
+        return TokenMap(*bipartite_match(self._metric(signals), sizes, signals.tokens - keep, signals.protected, order))
+
+    def _metric(self, signals: Signals) -> Tensor:
+        """The keys, with attention in them where it counts."""
+        if not self.protect:
+            return signals.keys
+        from edgetok_plugins.tome.guard import guarded
+
+        attention = signals.attention_row(0 if signals.protected else None)
+        return guarded(signals.keys, attention, signals.protected, self.protect, signals.real)
 
 
 @hookimpl

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from edgetok_exporters.onnx.attention import LONG
+
 OPSETS = [18, 20, 23]
 
 
@@ -35,6 +37,18 @@ def test_stacked_attention_with_a_size_bias(capture, trip, agree, opset):
     agree(runner, program, {k: v[:1] for k, v in example.items()}, atol=1e-5)
     kinds = [node.op_type for node in onnx.load(trip.exported.entry).graph.node]
     assert kinds.count("Attention") == (3 if opset >= 23 else 0)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_bias_of_many_keys_is_a_channel(capture, trip, agree, batch):
+    sizes = torch.randint(1, 4, (2, LONG)).float()
+    sizes[:, -100:] = 0
+    program = capture(Block(), {"x": torch.randn(2, LONG, 24), "sizes": sizes})
+    runner = trip(program, opset=18)
+    again = {"x": torch.randn(batch, LONG, 24), "sizes": sizes[:1].expand(batch, -1).contiguous()}
+    agree(runner, program, again, atol=1e-5)
+    kinds = [node.op_type for node in onnx.load(trip.exported.entry).graph.node]
+    assert kinds.count("Pad") == 3
 
 
 @pytest.mark.parametrize("opset", OPSETS)

@@ -167,11 +167,14 @@ def all_inserted(graph, pair, inserted):
 
 
 @needs_qnn
-def test_an_unknown_soc_has_no_floating_point(merged, target, tmp_path):
+def test_an_unknown_soc_has_no_floating_point(capture, target, tmp_path):
     """Why float and merged graphs once failed to finalise: the default SoC. The compiler's own words are shown."""
+    gelu = torch.nn.functional.gelu
+    program = capture(lambda x: (gelu(gelu(gelu(x))),), {"x": torch.randn(1, 3, 8)}, dynamic=False)
     with pytest.raises(ExportFailed, match="SoC 0") as caught:
-        OnnxExporter().export(merged, target, tmp_path, options=Options(soc=0, **STATIC))
+        OnnxExporter().export(program, target, tmp_path, options=Options(soc=0, **STATIC))
     assert "finalize" in caught.value.why
+    assert "in floating point, refused by itself" in caught.value.why
     assert "exporter.soc" in caught.value.hint
 
 

@@ -84,3 +84,16 @@ def test_a_log_that_loses_its_squeeze_is_not_taken_for_another(capture, trip, ag
     example = {"sizes": torch.rand(2, 5, 1) + 1}
     program = capture(twice, example)
     agree(trip(program), program, {"sizes": torch.rand(3, 5, 1) + 1}, atol=1e-6)
+
+
+def test_halves_are_slices_and_no_sequences(capture, trip, agree):
+    """As a gated MLP takes its two projections apart."""
+
+    def gated(x):
+        gate, up = x.chunk(2, dim=-1)
+        return (torch.sigmoid(gate) * up,)
+
+    program = capture(gated, {"x": torch.randn(2, 5, 8)})
+    agree(trip(program), program, {"x": torch.randn(3, 5, 8)}, atol=1e-6)
+    assert not [name for name in operators(trip) if "Sequence" in name]
+    assert operators(trip).count("Slice") == 2

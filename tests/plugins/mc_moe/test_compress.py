@@ -125,7 +125,7 @@ def test_every_family_is_compressed(decoder, build, saved, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"scope": "global"}, {"method": "rtn"}, {"attention_bits": 16}, {"act_order": True}]
+    "changes", [{"scope": "global"}, {"method": "rtn"}, {"attention_bits": 16}, {"act_order": True}, {"odp": True}]
 )
 def test_with_every_option(olmoe, tmp_path, changes):
     check_compressed(olmoe, tmp_path / "out", OPTIONS.model_copy(update=changes))

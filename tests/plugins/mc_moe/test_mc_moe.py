@@ -1,11 +1,8 @@
-from pathlib import Path
-
 import pytest
 import torch
 
 import edgetok
 from edgetok.errors import TagConflict, UnsupportedModel
-from edgetok.model import Model
 from edgetok.order import order
 from edgetok.progress import Silent
 from edgetok.registry import installed
@@ -63,12 +60,6 @@ def test_with_another_method_that_changes_precision_it_is_refused():
 def test_with_token_merging_it_goes_before_or_after():
     tome = installed().plugins["tome"].value
     assert {plugin.name for plugin in order([McMoe(), tome()])} == {"mc-moe", "tome"}
-
-
-def test_a_model_in_memory_is_refused_with_the_way_out(tmp_path):
-    component = zoo.vit()
-    with pytest.raises(UnsupportedModel, match="save_pretrained"):
-        McMoe().rewrite(Model("vit", "", {"model": component}), component, {}, Path(tmp_path), Silent())
 
 
 def test_places_of_an_unknown_layout_are_refused_by_name():

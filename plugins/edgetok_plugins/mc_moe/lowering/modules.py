@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from edgetok.ops import packed_matmul
-from edgetok_plugins.mc_moe.experts.form import MATRICES, Form, MatrixName
+from edgetok_plugins.mc_moe.attention import Received
+from edgetok_plugins.mc_moe.experts.form import MATRICES, Form, Fused, MatrixName, Routing
+from edgetok_plugins.mc_moe.odp import Pruning, pruned_weights
 
 if TYPE_CHECKING:
     from edgetok_plugins.mc_moe.packing import PackedWeight
@@ -57,23 +59,38 @@ class PackedStacks(nn.Module):
         form: of the experts that they stand for, for activation and biases.
         stacks: per matrix and width the packed weights, experts in ascending order.
         bits: the width of each expert.
+        pruning: which of the chosen experts count for nothing. They are computed all the same.
     """
 
     def __init__(
-        self, form: Form, stacks: Mapping[MatrixName, Mapping[int, PackedWeight]], bits: Sequence[int]
+        self,
+        form: Form,
+        stacks: Mapping[MatrixName, Mapping[int, PackedWeight]],
+        bits: Sequence[int],
+        pruning: Pruning | None = None,
     ) -> None:
         super().__init__()
         self._form = [form]  # in a list: its module is no part of this one
+        self.pruning, self.received = pruning, Received()
         self.members = {width: [i for i, of in enumerate(bits) if of == width] for width in sorted(set(bits))}
         for name in MATRICES:
             by_width = {f"w{width}": PackedMatrix(weight) for width, weight in stacks[name].items()}
             self.add_module(name, nn.ModuleDict(by_width))
+            if isinstance(form, Fused) and form.module.has_bias:
+                kept = f"{form.parameter(name)}_bias"
+                self.register_parameter(kept, form.module.get_parameter(kept))
 
     def forward(self, *arguments: Tensor) -> Tensor:
         """What the experts that it replaces make of their arguments."""
-        routing = self._form[0].routing(arguments)
+        routing = self._pruned(self._form[0].routing(arguments))
         outputs = [self._width(width, routing.tokens, routing.index, routing.weights) for width in self.members]
         return torch.stack(outputs).sum(0) if len(outputs) > 1 else outputs[0]
+
+    def _pruned(self, routing: Routing) -> Routing:
+        if self.pruning is None:
+            return routing
+        keep = self.pruning.keep(routing, self.received.take())
+        return Routing(routing.tokens, routing.index, pruned_weights(routing.weights, keep))
 
     def _width(self, width: int, tokens: Tensor, index: Tensor, weights: Tensor) -> Tensor:
         """The weighted sum of the experts of one width: ``[T, H]``."""
@@ -86,6 +103,8 @@ class PackedStacks(nn.Module):
 
     def _multiply(self, name: MatrixName, width: int, x: Tensor) -> Tensor:
         product = cast("Tensor", cast("nn.ModuleDict", self.get_submodule(name))[f"w{width}"](x))
-        biases = [self._form[0].bias(expert, name) for expert in self.members[width]]
-        known = [bias for bias in biases if bias is not None]
-        return product + torch.stack(known).unsqueeze(1) if known else product
+        form = self._form[0]
+        bias = self._parameters.get(f"{form.parameter(name)}_bias") if isinstance(form, Fused) else None
+        if bias is None:
+            return product
+        return product + torch.stack([bias[expert] for expert in self.members[width]]).unsqueeze(1)

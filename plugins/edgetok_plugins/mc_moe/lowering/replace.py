@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,9 +9,12 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from edgetok.errors import BrokenWeights
+from edgetok_plugins.mc_moe.attention import watch
+from edgetok_plugins.mc_moe.experts.copied import copied
 from edgetok_plugins.mc_moe.experts.find import Block, find_blocks
 from edgetok_plugins.mc_moe.experts.form import MATRICES
 from edgetok_plugins.mc_moe.lowering.modules import PackedLinear, PackedStacks
+from edgetok_plugins.mc_moe.odp import Pruning
 from edgetok_plugins.mc_moe.packing import PackedWeight
 
 if TYPE_CHECKING:
@@ -51,25 +53,18 @@ def packed_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module
     Raises:
         BrokenWeights: the tensors do not fit each other, or the module.
     """
-    made = _copied(module)
+    made = copied(module)
     blocks = {block.name: block for block in find_blocks(made)} if any(n.endswith(".bits") for n in tensors) else {}
     for name in tensors:
         if name.endswith(".bits"):
             path = name.removesuffix(".bits")
-            _put(made, path, _stacks(blocks.get(path), path, tensors))
+            stacks = _stacks(blocks.get(path), path, tensors)
+            _put(made, path, stacks)
+            if stacks.pruning is not None and stacks.pruning.protect > 0:
+                stacks.received = watch(made, [blocks[path]])[path]
         elif name.endswith(".weight.codes"):
             path = name.removesuffix(".weight.codes")
             _put(made, path, _linear(made, path, tensors))
-    return made
-
-
-def _copied(module: nn.Module) -> nn.Module:
-    """A module of the same modules, all new, with the same tensors."""
-    made = copy.copy(module)
-    vars(made).update({kind: dict(vars(module)[kind]) for kind in ("_parameters", "_buffers")})
-    vars(made)["_modules"] = {
-        name: None if child is None else _copied(child) for name, child in vars(module)["_modules"].items()
-    }
     return made
 
 
@@ -103,4 +98,4 @@ def _stacks(block: Block | None, path: str, tensors: Mapping[str, Tensor]) -> Pa
         for width, weight in by_width.items():
             if weight.shape != block.form.shape(name) or weight.stacked != (bits.count(width),) or weight.bits != width:
                 raise BrokenWeights(f"The packed experts {path}.{name}.w{width} do not fit.", why=f"{weight.shape}")
-    return PackedStacks(block.form, stacks, bits)
+    return PackedStacks(block.form, stacks, bits, Pruning.read(tensors, path))
