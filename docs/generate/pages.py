@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generate import commands, errors, figures, methods, pareto, plugins, recipe, support, targets, tuned
+from docs.generate import commands, errors, experts, figures, methods, pareto, plugins, recipe, support, targets, tuned
 
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w /.-]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -24,6 +24,7 @@ def blocks(root: Path) -> dict[str, Callable[[], str]]:
         **figures.blocks(root / "benchmarks" / "results"),
         **support.blocks(root / "benchmarks" / "results"),
         **tuned.blocks(root / "benchmarks" / "results"),
+        **experts.blocks(root / "benchmarks" / "results"),
         **methods.blocks(root / "benchmarks" / "results"),
         **pareto.blocks(root / "benchmarks" / "results"),
     }
