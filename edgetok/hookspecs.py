@@ -44,7 +44,7 @@ def edgetok_label_rules(rule: Callable[..., Callable[[Rule], Rule]]) -> None:
 
 @hookspec
 def edgetok_model_sources() -> Mapping[str, Callable[[str], Model]]:  # type: ignore[empty-body]
-    """Loaders by prefix: ``{"zoo": load}`` makes ``zoo:NAME`` a model; called once, when a model is looked up.
+    """Loaders by prefix: ``{"zoo": load}`` makes ``zoo:NAME`` a model. Called once, when one is looked up.
 
     A transformers directory whose ``quantization_config`` has ``quant_method: zoo`` goes to that loader too, by path.
     """

@@ -27,6 +27,7 @@ Extent = Literal["onward", "attention", "keys"]
 
 CONFINED: Final[tuple[Extent, ...]] = ("attention", "keys")
 
+_NOTHING = "its queries, keys and values have no tokens of the space"
 _ATTENTION = "scaled_dot_product_attention"
 _LINEAR = names(
     """linear reshape view transpose permute unsqueeze squeeze unbind split split_with_sizes chunk select slice
@@ -78,10 +79,9 @@ class Finder:
         if isinstance(after, str):
             return after
         inside = frozenset(before | after)
-        return Scope(extent, node, self._entry(min(inside, key=order.__getitem__), inside), inside, index)
-
-    def _entry(self, first: fx.Node, inside: frozenset[fx.Node]) -> fx.Node:
-        return [a for a in self._parents(first) if a not in inside and self.labels.has(a)][-1]
+        first = min(inside, key=order.__getitem__)
+        entries = [a for a in self._parents(first) if a not in inside and self.labels.has(a)]
+        return Scope(extent, node, entries[-1], inside, index) if entries else _NOTHING
 
     def carries(self, node: fx.Node) -> bool:
         """Whether a node has features of the space's tokens, in any of its outputs."""
@@ -98,6 +98,8 @@ class Finder:
     def _of_all(self, node: fx.Node, order: dict[fx.Node, int]) -> set[fx.Node] | str:
         """All that lies between the one value that queries, keys and values are made of and the attention."""
         frontier, inside = {a for a in operands(node.args[:3]) if self.carries(a)}, set[fx.Node]()
+        if not frontier:
+            return _NOTHING
         while len(frontier) > 1 or self._may_come_later(*frontier):
             last = max(frontier, key=order.__getitem__)
             parents = self._parents(last)

@@ -59,7 +59,7 @@ def test_the_manifest_is_what_an_app_needs(result):
     assert manifest.plan_digest == result.plan.digest
     assert manifest.parity.passed
     assert {"edgetok", "torch", "onnxruntime"} <= set(manifest.versions)
-    assert manifest.plugins[0].options == {"r": 4, "order": "reference", "prop_attn": True}
+    assert manifest.plugins[0].options == {"r": 4, "order": "reference", "prop_attn": True, "protect": 0.0}
 
 
 def test_the_vectors_are_what_the_file_gives(result):
@@ -131,7 +131,7 @@ def test_html_and_card_tell_the_same_story(result, report):
 def test_the_recipe_is_resolved(result):
     recipe = load_recipe(result.bundle.recipe)
     assert recipe.plan_digest == result.plan.digest
-    assert recipe.plugins[0].options == {"r": 4, "order": "reference", "prop_attn": True}
+    assert recipe.plugins[0].options == {"r": 4, "order": "reference", "prop_attn": True, "protect": 0.0}
     assert recipe.output is None
 
 

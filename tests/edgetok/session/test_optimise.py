@@ -19,7 +19,7 @@ def test_a_dry_run_resolves_the_recipe():
     assert result.recipe.plan_digest == result.plan.digest
     assert result.recipe.target == "onnx-cpu"
     assert result.recipe.model == MODEL
-    assert result.recipe.plugins[0].options == {"r": 2, "order": "reference", "prop_attn": True}
+    assert result.recipe.plugins[0].options == {"r": 2, "order": "reference", "prop_attn": True, "protect": 0.0}
     again = optimize(result.recipe, dry_run=True)
     assert (again.recipe, again.plan) == (result.recipe, result.plan)
 

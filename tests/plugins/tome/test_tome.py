@@ -215,7 +215,7 @@ def test_impossible_options_are_refused(options):
 
 
 def test_options_are_what_a_recipe_records():
-    assert tome(r=(8, -1.0)).options() == {"r": [8, -1.0], "order": "reference", "prop_attn": True}
+    assert tome(r=(8, -1.0)).options() == {"r": [8, -1.0], "order": "reference", "prop_attn": True, "protect": 0.0}
 
 
 @pytest.mark.slow
