@@ -26,8 +26,7 @@ def memory(results: Path) -> str:
         f"{found['layers']} layers of OLMoE's shape with random weights, {_gb(size['model'])} in fp16 with layers of "
         f"{_gb(size['largest_layer'])}, to {_gb(size['packed'] + size['rest'])} at {options['bits']} bits "
         f"({options['method']}, {found['tokens']} calibration tokens): peak resident memory "
-        f"**{_gb(found['peak_bytes'])}**, {minutes:.0f} minutes on {found['threads']} thread(s) of a busy machine "
-        f"({found['machine']}).\n"
+        f"**{_gb(found['peak_bytes'])}**, {minutes:.0f} minutes on {found['threads']} thread(s) ({found['machine']}).\n"
     )
 
 
@@ -46,8 +45,13 @@ def _row(budget: Row, pruned: Row | None) -> tuple[str, ...]:
     last = "-"
     if pruned is not None:
         saved = sum(pruned["saved"]) / len(pruned["saved"])
-        last = f"{_perplexity(pruned)}, {saved:.0%} of calls left out"
+        last = f"{_perplexity(pruned)}: {_pruning(pruned)}, {saved:.0%} of calls left out"
     return (str(budget["bits"]), _perplexity(budget["mc-moe"]), *rivals, last)
+
+
+def _pruning(pruned: Row) -> str:
+    _, low, high = pruned["loses_more"]
+    return "loses" if low > 0 else "gains" if high < 0 else "cannot be told from without"
 
 
 def _perplexity(found: Row) -> str:

@@ -125,7 +125,8 @@ def load_dataset(
         classes: the model's class names by index. Class folders are matched to them by name where they agree, else by
             sorted order.
         input_name: the model input that takes the pictures, or the tokens.
-        limit: use only the first so many samples; of class folders as many of each class as fit.
+        limit: use only the first so many samples. Class folders take turns, one picture each, so that all runs of
+            samples have classes evenly.
         labelled: whether labels matter; where they do not, a folder of pictures will do, and labels are 0.
 
     Raises:
@@ -182,7 +183,7 @@ def _folder(root: Path, classes: Sequence[str], limit: int | None) -> list[tuple
     if not any(per_class):
         raise DatasetNotFound(f"There are no pictures in {root}.", why=f"{len(folders)} folders, none with pictures.")
     rounds = [files[turn] for turn in range(max(map(len, per_class))) for files in per_class if turn < len(files)]
-    return sorted(rounds[:limit])
+    return rounds[:limit]
 
 
 def _class_indices(names: Sequence[str], classes: Sequence[str], root: Path) -> dict[str, int]:

@@ -94,7 +94,6 @@ def _check_tokens(windows: TokenWindows, outputs: tuple[TensorSpec, ...]) -> Non
 def parity_samples(prepared: Prepared, recipe: Recipe, dataset: Fitted | None) -> tuple[Samples, Kind]:
     """What to compare on: the dataset's first samples, or generated ones; whole batches where their size is fixed."""
     fixed, wanted = fixed_batch(prepared) or 1, recipe.parity.samples
-    wanted = min(wanted, prepared.tools.target.samples or wanted)
     wanted = -(-wanted // fixed) * fixed
     rows = batched(prepared.program)
     if dataset is not None:

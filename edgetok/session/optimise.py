@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgetok.bundle import check_output, staged
 from edgetok.errors import BadCommand, OutputExists, OutputNotWritable
-from edgetok.recipe import PluginUse, Recipe
+from edgetok.recipe import ParitySettings, PluginUse, Recipe
 from edgetok.session.clock import Clock
 from edgetok.session.interface import dtype_of
 from edgetok.session.prepare import Prepared, check_installed, find_tools, prepare, with_weights
@@ -117,9 +117,17 @@ def resolve(prepared: Prepared) -> Recipe:
         "target": target,
         "eval": recipe.eval.model_copy(update={"data": data}),
         "calibration": recipe.calibration.model_copy(update={"data": ranges}),
+        "parity": _within_reach(recipe.parity, prepared.tools.target.samples),
         "plan_digest": prepared.plan.digest,
     }
     return recipe.model_copy(update=changes)
+
+
+def _within_reach(parity: ParitySettings, most: int | None) -> ParitySettings:
+    """No more samples than a slow simulator can take, unless the user says how many."""
+    if most is None or "samples" in parity.model_fields_set:
+        return parity
+    return parity.model_copy(update={"samples": min(parity.samples, most)})
 
 
 def _absolute(ref: str) -> str:

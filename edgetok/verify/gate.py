@@ -98,7 +98,7 @@ def _build(delivery: Delivery, tools: Toolchain, directory: Path, *, scored: boo
 def _judge(
     measured: Measured, given: Sequence[Arrays], dense: bool, dtype: Arithmetic, inputs: str, rules: Rules
 ) -> Parity:
-    decisions = _decisions(measured.sites, rules) if measured.sites else None
+    decisions = _decisions(measured.sites) if measured.sites else None
     passed = all(output.passed for output in measured.outputs) and (decisions is None or decisions.passed)
     return Parity(
         passed=passed,
@@ -113,13 +113,14 @@ def _judge(
     )
 
 
-def _decisions(sites: tuple[Site, ...], rules: Rules) -> Decisions:
+def _decisions(sites: tuple[Site, ...]) -> Decisions:
+    worst = max(sites, key=lambda site: site.worst_gap / site.near_tie)
     return Decisions(
         sites=sites,
         samples=sites[0].samples,
         same_share=sum(site.same for site in sites) / sum(site.samples for site in sites),
-        worst_gap=max(site.worst_gap for site in sites),
-        near_tie=rules.near_tie(scored=any(site.scores for site in sites)),
+        worst_gap=worst.worst_gap,
+        near_tie=worst.near_tie,
         passed=all(site.passed for site in sites),
     )
 
@@ -185,7 +186,7 @@ def require(parity: Parity) -> None:
         sites = [site for site in parity.decisions.sites if not site.passed]
         raise DecisionsDiffer(
             "The exported file decides differently where no near-tie explains it.",
-            why="; ".join(_describe_site(site, parity.decisions.near_tie) for site in sites),
+            why="; ".join(map(_describe_site, sites)),
             hint=f"Try another realisation of the match for this target. {keep}",
         )
 
@@ -207,11 +208,11 @@ def _describe(output: OutputParity) -> str:
     return "; ".join(failing) + (f" (dense: {output.dense})" if output.dense else "")
 
 
-def _describe_site(site: Site, near_tie: float) -> str:
+def _describe_site(site: Site) -> str:
     differing = site.samples - site.same
     text = f"at {site.module or site.node} ({site.node}) {differing} of {site.samples} samples decide differently"
     own = "its own " if site.scores else ""
-    text += f", giving away up to {site.worst_gap:.3g} of {own}score (a near-tie is at most {near_tie:g})"
+    text += f", giving away up to {site.worst_gap:.3g} of {own}score (a near-tie is at most {site.near_tie:g})"
     if site.scores and site.scores_bound and not site.scores_bound.admits(site.scores):
         text += f"; what the scores are made of has {site.scores}, needs {site.scores_bound} (dense: {site.control})"
     return text + (f"; {site.invalid} are no valid token map" if site.invalid else "")

@@ -58,6 +58,8 @@ class Site(_Frozen):
     worst_gap: float
     """The most score that a valid decision gave away, relative to the scale of the scores: by the reference's scores,
     or by the file's own where ``scores`` says how far those are from the reference's."""
+    near_tie: float
+    """The largest gap that passes, by those scores."""
     passed: bool
     reference_gap: float | None = None
     """The same by the reference's scores, where ``worst_gap`` is by the file's own."""
@@ -78,8 +80,9 @@ class Decisions(_Frozen):
     same_share: float
     """Share of samples and sites that decide alike, 0 to 1."""
     worst_gap: float
+    """Of the site where it is largest beside what passes there."""
     near_tie: float
-    """The largest gap that passes as a near-tie at this dtype."""
+    """What passes there."""
     passed: bool
 
 

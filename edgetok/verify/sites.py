@@ -47,7 +47,7 @@ def judge(node: Node, judged: Sequence[Judgement], noise: Sequence[Noise], rules
     scored = bool(noise) and len(own) == len(judged)
     gap = np.concatenate(own) if scored else reference
     worst = min(noise, key=lambda n: (n.admitted, n.scores.snr_db - n.bound.min_snr_db)) if scored else None
-    near = bool((gap <= rules.near_tie(scored=scored)).all())
+    near_tie = rules.near_tie(scored=scored)
     return Site(
         node=node.name,
         module=module_of(node),
@@ -55,7 +55,8 @@ def judge(node: Node, judged: Sequence[Judgement], noise: Sequence[Noise], rules
         same=int(same.sum()),
         invalid=int((~np.isfinite(reference)).sum()),
         worst_gap=_largest(gap),
-        passed=near and (worst is None or worst.admitted),
+        near_tie=near_tie,
+        passed=bool((gap <= near_tie).all()) and (worst is None or worst.admitted),
         reference_gap=_largest(reference) if scored else None,
         scores=worst.scores if worst else None,
         control=worst.control if worst else None,

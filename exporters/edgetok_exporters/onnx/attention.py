@@ -57,10 +57,10 @@ def _explicit(op: Any, query: Any, key: Any, value: Any, mask: Any, factor: floa
 
 
 def _is_long_bias(mask: Any, key: Any) -> bool:
-    """Whether a mask is a number per key, of many keys: ``[B, 1, 1, N]``."""
+    """Whether a mask is a number per key of each sample, of many keys: ``[B, 1, 1, N]``."""
     if mask.shape is None or len(mask.shape) != 4 or len(key.shape) != 4 or mask.dtype == ir.DataType.BOOL:
         return False
-    static = all(isinstance(n, int) for n in key.shape[1:])
+    static = all(isinstance(n, int) for n in key.shape[1:]) and str(mask.shape[0]) == str(key.shape[0]) != "None"
     return static and list(mask.shape[1:]) == [1, 1, key.shape[2]] and key.shape[2] >= LONG
 
 

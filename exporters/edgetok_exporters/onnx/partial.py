@@ -1,7 +1,8 @@
 """What Qualcomm's compiler refuses, found and left to the CPU, so that the rest can be delivered for the HTP.
 
 A kind of operation (its type, and whether it stands between Q/DQ pairs) that is refused by itself is left to the CPU
-wherever it is. Where only a larger graph is refused, the first operation with which it fails is.
+wherever it is. Where only a larger graph is refused, the first operation with which it fails is, and with it all of
+its type that stand between the same types of operations, whatever their shapes: layers repeat what one layer does.
 
 Layer annotations of onnxruntime have no effect on plugin providers (1.31.1), and neither has fp64; but Qualcomm's
 provider takes no loop, and nothing in one. What is for the CPU stands in a loop of one turn; the file needs no setting.
@@ -21,7 +22,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 ROUNDS = 8
-"""How often an operation is left to the CPU and the whole graph tried again."""
+"""How often operations are left to the CPU and the whole graph tried again."""
 FORMATS = ("QuantizeLinear", "DequantizeLinear")
 ONCE, GO = "edgetok.once", "edgetok.go"
 """Constants that every loop of one turn reads: how often, and whether to begin."""
@@ -33,11 +34,13 @@ _TYPES = {f"tensor({name})": kind for name, kind in {
 
 Compiles = Callable[[Path], str | None]
 """Tries a file: None where the compiler takes it, or what it says."""
+Context = tuple[str, bool, tuple[str, ...], tuple[str, ...]]
+"""Type of a node, whether it is quantised, and the types of those it reads and of those that read it."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An operation that was left to the CPU.
+    """A kind of operation that was left to the CPU.
 
     Attributes:
         kind: its type, in words.
@@ -53,7 +56,7 @@ class Refusal:
 
     def __str__(self) -> str:
         graph = "by itself" if len(self.smallest) == 1 else f"in {', '.join(self.smallest)}"
-        return f"{self.kind}, refused {graph}"
+        return f"{self.nodes} x {self.kind}, refused {graph}"
 
 
 def leave_to_cpu(entry: Path, compiles: Compiles) -> tuple[Refusal, ...]:
@@ -64,18 +67,23 @@ def leave_to_cpu(entry: Path, compiles: Compiles) -> tuple[Refusal, ...]:
         compiles: tries a file.
 
     Returns:
-        What was left to the CPU, and why. Where most is refused by itself, or the whole is still refused in the end,
-        the file is as it was.
+        What was left to the CPU, and why. Where that is most of the operations, or the whole is still refused in the
+        end, the file is as it was.
     """
     before = entry.read_bytes()
     with TemporaryDirectory(prefix="edgetok-partial-") as folder:
         search = _Search(onnx.load(entry), Path(folder, "piece.onnx"), compiles)
-        found = [*search.refused_alone()]
-        for _ in range(0 if search.mostly_left else ROUNDS):
+        found = search.refused_alone()
+        for rounds in range(ROUNDS, -1, -1):
+            if search.mostly_left:
+                break
             search.save(entry)
             if compiles(entry) is None:
                 return tuple(found)
-            found.append(search.refused_together())
+            refusal = search.refused_together() if rounds else None
+            if refusal is None:
+                break
+            found.append(refusal)
     entry.write_bytes(before)
     return tuple(found)
 
@@ -87,6 +95,10 @@ class _Search:
         self.values = _types_of(model)
         self.left: set[int] = set()
         self.makers = {name: i for i, node in enumerate(self.nodes) for name in node.output}
+        self.readers: dict[str, set[int]] = {}
+        for i, node in enumerate(self.nodes):
+            for name in node.input:
+                self.readers.setdefault(name, set()).add(i)
 
     def save(self, entry: Path) -> None:
         """Write the model with its loops."""
@@ -116,18 +128,51 @@ class _Search:
             if said is not None:
                 self.left.update(places)
                 where = "between Q/DQ" if quantised else "in floating point"
-                found.append(Refusal(f"{len(places)} x {op_type} {where}", len(places), (op_type,), said))
+                found.append(Refusal(f"{op_type} {where}", len(places), (op_type,), said))
         return found
 
-    def refused_together(self) -> Refusal:
-        """Leave the operation with which the graph, taken from its beginning, first fails to the CPU."""
+    def refused_together(self) -> Refusal | None:
+        """Leave the operation with which the graph, taken from its beginning, first fails to the CPU, and all like it.
+
+        None where it is left to the CPU already.
+        """
         end = _first(1, len(self.nodes), lambda k: self._try(range(k)) is not None)
         behind = _first(1, end, lambda n: self._try(range(end - n, end)) is not None)
         said = self._try(range(end - behind, end)) or ""
+        if end - 1 in self.left:
+            return None
         within, needed = range(end - behind if said else 0, end), self._ancestors(end - 1)
-        self.left.add(end - 1)
         smallest = tuple(self.nodes[i].op_type for i in within if i in needed and self.nodes[i].op_type != "Constant")
-        return Refusal(f"1 x {self.nodes[end - 1].op_type}", 1, smallest, said)
+        alike = self._like(end - 1) - self.left
+        self.left |= alike
+        return Refusal(self.nodes[end - 1].op_type, len(alike), smallest, said)
+
+    def _like(self, place: int) -> set[int]:
+        """Nodes in the same context as one, and itself."""
+        context = self._context(place)
+        return {i for i in range(len(self.nodes)) if self._context(i) == context}
+
+    def _context(self, place: int) -> Context:
+        node = self.nodes[place]
+        makers, readers = (self._maker(name) for name in node.input), self._readers(place)
+        return node.op_type, self._is_quantised(place), tuple(makers), tuple(sorted(readers))
+
+    def _maker(self, name: str) -> str:
+        """Type of the operation that makes a value, Q/DQ aside; nothing for what is stored or given."""
+        while name in self.makers:
+            node = self.nodes[self.makers[name]]
+            if node.op_type not in FORMATS:
+                return node.op_type
+            name = node.input[0]
+        return ""
+
+    def _readers(self, place: int) -> list[str]:
+        """Types of the operations that read what a node makes, Q/DQ aside."""
+        found: list[str] = []
+        for i in {i for name in self.nodes[place].output for i in self.readers.get(name, ())}:
+            op_type = self.nodes[i].op_type
+            found += self._readers(i) if op_type in FORMATS else [op_type]
+        return found
 
     def _is_quantised(self, place: int) -> bool:
         makers = [self.nodes[self.makers[name]].op_type for name in self.nodes[place].input if name in self.makers]
@@ -235,10 +280,13 @@ def _types_of(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
 
 def summary(found: Sequence[Refusal]) -> dict[str, str | int]:
     """Facts for a report: what was left to the CPU, and the smallest graph that is refused."""
-    counted = Counter({str(refusal): refusal.nodes for refusal in found})
-    smallest = min(found, key=lambda refusal: len(refusal.smallest))
+    counted = Counter[tuple[str, tuple[str, ...]]]()
+    for refusal in found:
+        counted[refusal.kind, refusal.smallest] += refusal.nodes
+    kinds = [Refusal(kind, nodes, smallest, "") for (kind, smallest), nodes in counted.items()]
+    shortest = min(found, key=lambda refusal: len(refusal.smallest))
     return {
-        "left to the CPU, as the compiler refuses it": "; ".join(counted),
-        "smallest graph that is refused": ", ".join(smallest.smallest),
-        "what the compiler says": smallest.said[-200:],
+        "left to the CPU, as the compiler refuses it": "; ".join(map(str, kinds)),
+        "smallest graph that is refused": ", ".join(shortest.smallest),
+        "what the compiler says": shortest.said[-200:],
     }

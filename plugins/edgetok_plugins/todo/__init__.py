@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -49,7 +49,7 @@ class ToDo(TokenReduction):
     min_tokens: int = Field(
         default=1024, ge=1, description="Attentions over fewer tokens than this, text aside, are left alone."
     )
-    grid: tuple[int, int] | None = Field(
+    grid: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = Field(
         default=None, description="Rows and columns of the tokens, as [64,64], for models that do not show them."
     )
     prop_attn: bool = Field(default=False, description="Proportional attention: add log size to attention scores.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+import math
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -62,7 +63,7 @@ class ToMA(TokenReduction):
     min_tokens: int = Field(
         default=1024, ge=1, description="Attentions over fewer tokens than this, text aside, are left alone."
     )
-    grid: tuple[int, int] | None = Field(
+    grid: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = Field(
         default=None, description="Rows and columns of the tokens, as [64,64], for models that do not show them."
     )
     prop_attn: bool = Field(default=False, description="Proportional attention: add log size to attention scores.")
@@ -83,7 +84,16 @@ class ToMA(TokenReduction):
         if grid is None or grid[0] * grid[1] != free:
             return f"its {free} tokens are not known to be a grid; if they are, say grid=[rows,columns]"
         height, width = (_divisor(side, self.tile) for side in grid)
-        return None if min(height, width) > 1 else "its grid of {} x {} tokens cannot be cut into regions".format(*grid)
+        if min(height, width) == 1:
+            return "its grid of {} x {} tokens cannot be cut into regions".format(*grid)
+        return self._nothing_goes(site) if self.ratio else None
+
+    def _nothing_goes(self, site: Site) -> str | None:
+        regions = self._regions(site)
+        if self._gone(regions):
+            return None
+        shape, least = f"{regions.height} x {regions.width}", _least(regions.size)
+        return f"ratio = {self.ratio} of its regions of {shape} is less than a token; the smallest that acts is {least}"
 
     def _regions(self, site: Site, front: int = 0) -> Regions:
         from edgetok.graph.regions import Regions
@@ -150,6 +160,12 @@ class ToMA(TokenReduction):
 def _divisor(side: int, wanted: int) -> int:
     """The divisor of a side nearest to the one wanted; the larger of two as near."""
     return min((n for n in range(1, side + 1) if side % n == 0), key=lambda n: (abs(n - wanted), -n))
+
+
+def _least(size: int) -> float:
+    """The smallest share of so many tokens that is one of them, to two digits, rounded up."""
+    scale = 10.0 ** (1 - math.floor(math.log10(1 / size)))
+    return math.ceil(scale / size) / scale
 
 
 @hookimpl

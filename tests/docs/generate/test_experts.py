@@ -34,7 +34,7 @@ QUALITY = {
             "frequency": scores(3.0, verdict="undecided"),
         }
     ],
-    "pruning": {"budgets": [{"bits": 2.0, "pruned": scores(3.25, saved=[0.2, 0.3])}]},
+    "pruning": {"budgets": [{"bits": 2.0, "pruned": scores(3.25, saved=[0.2, 0.3], loses_more=[0.1, 0.05, 0.2])}]},
 }
 
 
@@ -51,7 +51,7 @@ def test_who_wins_is_said(tmp_path):
     row = next(line for line in said.splitlines() if line.startswith("| 2.0"))
     assert "2.500 (1.500 to 3.500): mc-moe is worse" in row
     assert "4.000 (3.000 to 5.000): mc-moe is better" in row
-    assert "3.250 (2.250 to 4.250), 25% of calls left out" in row
+    assert "3.250 (2.250 to 4.250): loses, 25% of calls left out" in row
     assert "Uncompressed: 2.000 (1.000 to 3.000). By hand." in said
 
 

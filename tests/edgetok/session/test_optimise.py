@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 
 from edgetok.errors import BadCommand, OutputExists, OutputNotWritable
+from edgetok.recipe import ParitySettings
 from edgetok.recipe_file import make_recipe
 from edgetok.session import optimize
-from edgetok.session.optimise import _absolute, _absolute_data
+from edgetok.session.optimise import _absolute, _absolute_data, _within_reach
 
 MODEL = "edgetok.testing.zoo:transformer_encoder"
 
@@ -22,6 +23,11 @@ def test_a_dry_run_resolves_the_recipe():
     assert result.recipe.plugins[0].options == {"r": 2, "order": "reference", "prop_attn": True, "protect": 0.0}
     again = optimize(result.recipe, dry_run=True)
     assert (again.recipe, again.plan) == (result.recipe, result.plan)
+
+
+@pytest.mark.parametrize(("said", "most", "expected"), [({}, 4, 4), ({"samples": 6}, 4, 6), ({}, None, 8), ({}, 32, 8)])
+def test_a_slow_simulator_compares_few_samples_unless_told(said, most, expected):
+    assert _within_reach(ParitySettings(**said), most).samples == expected
 
 
 def test_paths_become_absolute_and_other_references_stay(tmp_path, monkeypatch):

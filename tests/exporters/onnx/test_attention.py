@@ -51,6 +51,16 @@ def test_a_bias_of_many_keys_is_a_channel(capture, trip, agree, batch):
     assert kinds.count("Pad") == 3
 
 
+def test_a_long_bias_that_all_samples_share_is_added(capture, trip, agree):
+    shared = torch.randn(1, 1, 1, LONG)
+
+    def attend(q):
+        return (F.scaled_dot_product_attention(q, q, q, attn_mask=shared),)
+
+    program = capture(attend, {"q": torch.randn(2, 2, LONG, 4)})
+    agree(trip(program, opset=18), program, {"q": torch.randn(3, 2, LONG, 4)}, atol=1e-5)
+
+
 @pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize("mask", [(2, 1, 1, 9), (2, 1, 7, 9), (7, 9)], ids=str)
 def test_bool_masks_hide_keys(capture, trip, agree, opset, mask):
