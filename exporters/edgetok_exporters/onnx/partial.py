@@ -162,7 +162,7 @@ class _Search:
         while name in self.makers:
             node = self.nodes[self.makers[name]]
             if node.op_type not in FORMATS:
-                return node.op_type
+                return str(node.op_type)
             name = node.input[0]
         return ""
 

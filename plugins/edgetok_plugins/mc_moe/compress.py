@@ -33,6 +33,7 @@ from edgetok.progress import Progress, Silent
 from edgetok_plugins.mc_moe.allocate import allocate_bits, allocate_global
 from edgetok_plugins.mc_moe.attention import watch
 from edgetok_plugins.mc_moe.calibrate import Observer, Statistics
+from edgetok_plugins.mc_moe.format import mark, own_shards
 from edgetok_plugins.mc_moe.journal import Journal, key_of, save_tensors, save_text
 from edgetok_plugins.mc_moe.odp import Pruning
 from edgetok_plugins.mc_moe.quantise import quantise_layer
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
 Widths = Mapping[int, Sequence[int]]
 """By layer, the width of each expert."""
 Allocate = Callable[[Mapping[int, Statistics]], Widths]
-METHOD = "edgetok-mc-moe"
-"""``quantization_config.quant_method`` of the result."""
+PACKED = (".bits", ".odp", ".codes", ".scale", ".zero", ".layout")
+"""How the names of tensors end that compression makes."""
 KEPT = (
     *("generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model"),
     *("special_tokens_map.json", "vocab.json", "merges.txt", "chat_template.jinja", "LICENSE"),
@@ -98,9 +99,13 @@ def compress(
 
 
 def packed_tensors(directory: Path) -> dict[str, Tensor]:
-    """The packed matrices of a directory that ``compress`` wrote, by name."""
-    shards = Shards.of(sorted(directory.glob("layer-*.safetensors")))
-    return {name: shards.read(name) for name in shards}
+    """The packed matrices of a directory that ``compress`` wrote, by name, from the files that its index names.
+
+    Raises:
+        BrokenWeights: one of them is missing, malformed or outside the directory.
+    """
+    shards = own_shards(directory)
+    return {name: shards.read(name) for name in shards if name.endswith(PACKED)}
 
 
 def calibrate(
@@ -201,7 +206,7 @@ def _deliver(
     where = {name: place.file.name for name, place in packed.places.items()} | dict.fromkeys(rest, "rest.safetensors")
     save_text(output / "model.safetensors.index.json", {"weight_map": where})
     config = json.loads((source.directory / "config.json").read_text(encoding="utf-8"))
-    save_text(output / "config.json", config | {"quantization_config": {"quant_method": METHOD, "format": 1}})
+    save_text(output / "config.json", config | {"quantization_config": mark()})
     for name in KEPT:
         if (source.directory / name).is_file():
             shutil.copyfile(source.directory / name, output / name)

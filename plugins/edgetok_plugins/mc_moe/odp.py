@@ -56,7 +56,7 @@ class Pruning:
         ratio = weights / weights.amax(1, keepdim=True).clamp(min=_TINY)
         kept = _at_least(ratio, self.threshold)
         guarded = None if received is None else self.guarded(routing.tokens, received)
-        return kept if guarded is None else kept | guarded
+        return kept if guarded is None else torch.logical_or(kept, guarded)
 
     def guarded(self, tokens: Tensor, received: Tensor) -> Tensor | None:
         """Which tokens are protected, bool ``[N, 1]``; ``None`` for none."""

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgetok.errors import BrokenWeights
 from edgetok_plugins.mc_moe.bits import WIDTHS, pack_codes, row_bytes, unpack_codes
@@ -146,6 +146,18 @@ def packed_bytes(shape: tuple[int, int], bits: int, group: int, *, zero: bool, s
     """Bytes of codes, scales and zero points of a matrix ``(out, in)``: the arithmetic of its bits."""
     out, columns = shape
     return out * (row_bytes(columns, bits) + -(-columns // group) * (scale_bytes + zero))
+
+
+def linear_for(weight: PackedWeight, layer: object, path: str) -> nn.Linear:
+    """The layer at ``path``, if the weight can stand for its own.
+
+    Raises:
+        BrokenWeights: it is no linear layer, or of another shape.
+    """
+    found = (*weight.stacked, *weight.shape)
+    if isinstance(layer, nn.Linear) and (layer.out_features, layer.in_features) == found:
+        return layer
+    raise BrokenWeights(f"The packed weight of {path} does not fit the model.", why=f"shape {found} for {layer}")
 
 
 def _form(weight: PackedWeight) -> tuple[object, ...]:

@@ -13,19 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from edgetok.errors import BrokenWeights
+from edgetok.errors import BrokenWeights, UnsupportedModel
 from edgetok_plugins.mc_moe.attention import Received, watch
-from edgetok_plugins.mc_moe.compress import METHOD
 from edgetok_plugins.mc_moe.experts.find import Block, find_blocks
 from edgetok_plugins.mc_moe.experts.form import MATRICES, Form, Fused, MatrixName, Routing
+from edgetok_plugins.mc_moe.experts.stacks import Stacks, read_stacks
+from edgetok_plugins.mc_moe.format import METHOD, own_shards
 from edgetok_plugins.mc_moe.odp import Pruning, pruned_weights
-from edgetok_plugins.mc_moe.packing import PackedWeight, dequantise
+from edgetok_plugins.mc_moe.packing import PackedWeight, dequantise, linear_for
 from edgetok_plugins.mc_moe.shards import Shards
 from edgetok_plugins.mc_moe.stored import find_key
-from edgetok_plugins.mc_moe.stream import build
+from edgetok_plugins.mc_moe.stream import build, fitting
 
-Stacks = Mapping[MatrixName, Mapping[int, PackedWeight]]
-"""For each matrix and width the experts of that width, in ascending order."""
 WORKSPACE = 8 << 20
 _PER_WEIGHT = 16
 """Bytes that unpacking one weight takes at its height: codes as they are joined and split, and float32 values."""
@@ -133,12 +132,15 @@ def load_packed(directory: Path) -> nn.Module:
         UnsupportedModel: the directory is no such one.
         BrokenWeights: its files are malformed or incomplete.
     """
-    model, shards = build(directory, METHOD), Shards(directory)
+    model, shards = build(directory, METHOD), own_shards(directory)
     blocks = find_blocks(model)
+    if not all(isinstance(block.form, Fused) for block in blocks):
+        raise UnsupportedModel(f"{type(model).__name__} keeps its experts apart.", why="only fused ones are compressed")
     matrices = {f"{block.name}.{parameter}" for block in blocks for parameter in _parameters(block)}
     _fill(model, shards, matrices)
     for block in blocks:
-        made = PackedExperts(block.form, *_experts(shards, block))
+        found = _stacks(shards, block)
+        made = PackedExperts(block.form, found.bits, found.weights, found.pruning)
         setattr(block.parent, block.name.rpartition(".")[2], made)
         for parameter in _parameters(block):
             block.experts._parameters.pop(parameter)
@@ -152,22 +154,9 @@ def _parameters(block: Block) -> list[str]:
     return [cast("Fused", block.form).parameter(name) for name in MATRICES]
 
 
-def _experts(
-    shards: Shards, block: Block
-) -> tuple[list[int], dict[MatrixName, dict[int, PackedWeight]], Pruning | None]:
-    if f"{block.name}.bits" not in shards:
-        raise BrokenWeights(f"{block.name} has no packed experts.", why=f"there is no {block.name}.bits")
-    bits = shards.read(f"{block.name}.bits").tolist()
-    if len(bits) != block.form.count:
-        raise BrokenWeights(f"{block.name} has {len(bits)} experts.", why=f"the model has {block.form.count}")
-    stacks = {name: {w: _packed(shards, f"{block.name}.{name}.w{w}") for w in sorted(set(bits))} for name in MATRICES}
-    for name, by_width in stacks.items():
-        for width, weight in by_width.items():
-            if (weight.stacked, weight.shape) != ((bits.count(width),), block.form.shape(name)):
-                why = f"{name}: {weight.stacked} of {weight.shape}, not {bits.count(width)} of {block.form.shape(name)}"
-                raise BrokenWeights(f"The experts of {block.name} do not fit the model.", why=why)
-    key = f"{block.name}.odp"
-    return bits, stacks, Pruning.read({key: shards.read(key)} if key in shards else {}, block.name)
+def _stacks(shards: Shards, block: Block) -> Stacks:
+    inside = (name for name in shards if name.startswith(f"{block.name}."))
+    return read_stacks({name: shards.read(name) for name in inside}, block)
 
 
 def _packed(shards: Shards, prefix: str) -> PackedWeight:
@@ -182,14 +171,19 @@ def _fill(model: Any, shards: Shards, experts: set[str]) -> None:
         path, _, last = name.rpartition(".")
         owner = model.get_submodule(path)
         if f"{name}.codes" in shards:
-            weight = _packed(shards, name)
-            if weight.shape != (owner.out_features, owner.in_features):
-                raise BrokenWeights(f"{name} does not fit the model.", why=f"its shape is {weight.shape}")
-            parent, _, child = path.rpartition(".")
-            setattr(model.get_submodule(parent), child, PackedLinear(weight, owner.bias))
+            _put_packed(model, name, _packed(shards, name), tied)
         elif name not in experts and name not in tied:
-            value = shards.read(find_key(shards, name))
+            value = fitting(shards.read(find_key(shards, name)), getattr(owner, last), name)
             if last in owner._buffers:
                 owner._buffers[last] = value
             else:
                 owner._parameters[last] = nn.Parameter(value.float(), requires_grad=False)
+
+
+def _put_packed(model: Any, name: str, weight: PackedWeight, tied: set[str]) -> None:
+    path, _, last = name.rpartition(".")
+    if last != "weight" or name in tied:
+        raise BrokenWeights(f"{name} is packed.", why="only weights of linear layers are, and none that is tied")
+    layer = linear_for(weight, model.get_submodule(path), path)
+    parent, _, child = path.rpartition(".")
+    setattr(model.get_submodule(parent), child, PackedLinear(weight, layer.bias))

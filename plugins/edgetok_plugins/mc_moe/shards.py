@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,8 @@ DTYPES = {
     "F32": torch.float32,
     "F64": torch.float64,
 }
+_MOST = 2**63 - 1
+"""Elements that torch can count, also where one of the sizes is 0."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class Shards:
     """
 
     def __init__(self, directory: Path) -> None:
-        files = weight_files(directory)
+        with _readable(directory):
+            files = weight_files(directory)
         if not files:
             raise BrokenWeights(f"{directory} has no weights.", why="no model.safetensors and no index of shards")
         self._open(files)
@@ -69,7 +73,10 @@ class Shards:
 
     def _open(self, files: list[Path]) -> None:
         self.files = files
-        self.places = {name: place for file in files for name, place in _places(file)}
+        self.places: dict[str, Place] = {}
+        for file in files:
+            with _readable(file):
+                self.places.update(_places(file))
 
     def __contains__(self, name: str) -> bool:
         return name in self.places
@@ -78,7 +85,11 @@ class Shards:
         return iter(self.places)
 
     def read(self, name: str, index: int | None = None) -> Tensor:
-        """A tensor in its stored dtype, or its slab at ``index`` of the first axis."""
+        """A tensor in its stored dtype, or its slab at ``index`` of the first axis.
+
+        Raises:
+            BrokenWeights: its file is cut short, or cannot be read any more.
+        """
         place = self.places[name]
         shape, start = place.shape, place.start
         if index is not None:
@@ -87,10 +98,19 @@ class Shards:
         data = bytearray(math.prod(shape) * place.dtype.itemsize)
         if not data:
             return torch.empty(shape, dtype=place.dtype)
-        with place.file.open("rb", buffering=0) as stream:
+        with _readable(place.file), place.file.open("rb", buffering=0) as stream:
             stream.seek(start)
             _fill(stream.readinto, memoryview(data), place.file)
         return torch.frombuffer(data, dtype=place.dtype).reshape(shape)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Failures to read are the file's."""
+    try:
+        yield
+    except OSError as error:
+        raise BrokenWeights(f"{path.name} cannot be read.", why=error.strerror or type(error).__name__) from error
 
 
 def _fill(read: object, view: memoryview, file: Path) -> None:
@@ -112,4 +132,7 @@ def _places(file: Path) -> Iterator[tuple[str, Place]]:
                 why=f"weights to compress are one of {', '.join(DTYPES)}",
                 hint="Start from the model before it was quantised.",
             )
-        yield name, Place(file, 8 + length + entry["data_offsets"][0], DTYPES[entry["dtype"]], tuple(entry["shape"]))
+        shape = tuple(map(int, entry["shape"]))
+        if math.prod(max(size, 1) for size in shape) > _MOST:
+            raise BrokenWeights(f"{file.name} has an inconsistent header.", why=f"{name} has a size beyond 64 bits")
+        yield name, Place(file, 8 + length + entry["data_offsets"][0], DTYPES[entry["dtype"]], shape)

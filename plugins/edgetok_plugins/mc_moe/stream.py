@@ -20,10 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from edgetok.errors import BrokenWeights, MissingExtra, UnsupportedModel
+from edgetok.sources.factory import cause
 from edgetok.sources.fake import fake_parameters
 from edgetok_plugins.mc_moe.experts.copied import copied
 from edgetok_plugins.mc_moe.experts.find import Block, find_blocks
 from edgetok_plugins.mc_moe.experts.form import MATRICES, Fused, Routing
+from edgetok_plugins.mc_moe.format import check_mark
 from edgetok_plugins.mc_moe.shards import Shards
 from edgetok_plugins.mc_moe.stored import StoredExperts, find_key, stored_experts
 
@@ -120,7 +122,7 @@ def build(directory: Path, method: str | None = None) -> Any:
     ``method`` is the ``quant_method`` that is expected; ``None`` for a model that is not quantised.
 
     Raises:
-        UnsupportedModel: transformers does not know it, or its weights are quantised.
+        UnsupportedModel: transformers does not know it or cannot build it, or its weights are quantised in another way or format.
         MissingExtra: transformers is not installed.
     """
     try:
@@ -134,17 +136,15 @@ def build(directory: Path, method: str | None = None) -> Any:
         cls = getattr(transformers, str(raw["architectures"][0]))
     except Exception as error:
         raise UnsupportedModel(f"{directory} is no model that transformers knows.", why=str(error)) from error
-    found = (
-        (raw.get("quantization_config") or {}).get("quant_method", "unknown") if "quantization_config" in raw else None
-    )
-    if found != method:
-        state = f"quantised ({found})" if found else "not quantised"
-        raise UnsupportedModel(f"{directory.name} is {state}.", why=f"expected {method or 'a model that is not'}")
+    check_mark(directory, raw, method)
     attention = "sdpa" if getattr(cls, "_supports_sdpa", False) else "eager"
     config.use_cache = False
     config.__dict__.pop("quantization_config", None)
-    with no_init_weights(), fake_parameters(), torch.random.fork_rng(devices=[]):
-        return cls._from_config(config, dtype=torch.float32, attn_implementation=attention).eval()
+    try:
+        with no_init_weights(), fake_parameters(), torch.random.fork_rng(devices=[]):
+            return cls._from_config(config, dtype=torch.float32, attn_implementation=attention).eval()
+    except Exception as error:
+        raise UnsupportedModel(f"{cls.__name__} cannot be built from its config.", why=cause(error)) from error
 
 
 def run(
@@ -235,7 +235,7 @@ def _filled(source: Streamed, module: nn.Module, names: Mapping[str, str], dtype
             path, _, last = name.rpartition(".")
             owner = module.get_submodule(path)
             read = source.shards.read(find_key(source.shards, full))
-            value = _fitting(read, getattr(owner, last), full).to(source.device)
+            value = fitting(read, getattr(owner, last), full).to(source.device)
             if last in owner._buffers:
                 owner._buffers[last] = value
                 continue
@@ -247,7 +247,12 @@ def _filled(source: Streamed, module: nn.Module, names: Mapping[str, str], dtype
             owner._parameters[last] = fake
 
 
-def _fitting(value: Tensor, expected: Tensor, name: str) -> Tensor:
+def fitting(value: Tensor, expected: Tensor, name: str) -> Tensor:
+    """``value``, where it has the shape that the model expects.
+
+    Raises:
+        BrokenWeights: it has another.
+    """
     if value.shape == expected.shape:
         return value
     why = f"shape {tuple(value.shape)}, expected {tuple(expected.shape)}"

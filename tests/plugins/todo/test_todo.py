@@ -84,7 +84,10 @@ def test_it_goes_with_no_other_reduction():
         order([ToDo(), ToMe()])
 
 
-@pytest.mark.parametrize("options", [{"factor": 0}, {"pool": "max"}, {"min_tokens": 0}, {"grid": [4]}])
+@pytest.mark.parametrize(
+    "options",
+    [{"factor": 0}, {"pool": "max"}, {"min_tokens": 0}, {"grid": [4]}, {"grid": [-4, -6]}, {"grid": [0, 6]}],
+)
 def test_impossible_options_are_refused(options):
     with pytest.raises(BadOption):
         build(ToDo, options, "todo")

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from edgetok.errors import BadOption
+from edgetok.errors import BadOption, NothingToRewrite
 from edgetok.graph.signals import Signals
 from edgetok.options import build
+from edgetok.plan import make_plan
 from edgetok.testing import zoo
-from edgetok.testing.trial import Trial, subject
-from edgetok_plugins.toma import ToMA
+from edgetok.testing.trial import NOWHERE, Trial, subject
+from edgetok_plugins.toma import ToMA, _least
 from edgetok_plugins.toma.facility import FIRST, facilities
 
 
@@ -121,6 +122,31 @@ def test_the_plan_says_what_each_region_loses():
     assert capped.decisions[0].note == "12, not 14 of 4 x 4 in each of 4"
 
 
+@pytest.mark.parametrize("method", ["toma", "tomesd"])
+def test_a_ratio_that_takes_no_token_is_refused_with_the_smallest_that_does(method):
+    def decisions(ratio):
+        plugin = ToMA(method=method, ratio=ratio, min_tokens=1, grid=(4, 6))
+        return Trial(plugin, subject(zoo.transformer_encoder)).plan.decisions
+
+    why = "ratio = 0.01 of its regions of 4 x 6 is less than a token; the smallest that acts is 0.042"
+    assert [(d.tokens, d.keep, d.refusal) for d in decisions(0.01)] == [(24, 24, why)] * 3
+    assert [(d.keep, d.refusal) for d in decisions(0.042)] == [(23, None)] * 3
+    assert [d.keep for d in decisions(0.041) if d.refusal] == [24] * 3
+    assert [(d.keep, d.refusal) for d in decisions(0.0)] == [(24, None)] * 3, "zero strength is not refused"
+
+
+def test_a_ratio_that_takes_no_token_anywhere_is_an_error():
+    found, plugin = subject(zoo.transformer_encoder), ToMA(ratio=0.01, min_tokens=1, grid=(4, 6))
+    with pytest.raises(NothingToRewrite) as caught:
+        make_plan(found.program, found.sites, [plugin], NOWHERE)
+    assert "the smallest that acts is 0.042" in str(caught.value.why)
+
+
+@given(st.integers(4, 2**16))
+def test_the_smallest_ratio_takes_one_token(size: int) -> None:
+    assert int(size * _least(size)) == 1
+
+
 def test_no_step_has_more_axes_than_core_ml_takes():
     trial = Trial(ToMA(ratio=0.5, tile=4, min_tokens=32), subject(zoo.unet))
     values = [node.meta["val"] for node in trial.optimised.graph.nodes if "val" in node.meta]
@@ -128,7 +154,16 @@ def test_no_step_has_more_axes_than_core_ml_takes():
 
 
 @pytest.mark.parametrize(
-    "options", [{"ratio": 1.0}, {"tile": 1}, {"method": "pinv"}, {"temperature": 0.0}, {"rounds": 0}]
+    "options",
+    [
+        {"ratio": 1.0},
+        {"tile": 1},
+        {"method": "pinv"},
+        {"temperature": 0.0},
+        {"rounds": 0},
+        {"grid": [-4, -6]},
+        {"grid": [4, 0]},
+    ],
 )
 def test_impossible_options_are_refused(options):
     with pytest.raises(BadOption):

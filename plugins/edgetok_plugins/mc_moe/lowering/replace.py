@@ -12,10 +12,9 @@ from edgetok.errors import BrokenWeights
 from edgetok_plugins.mc_moe.attention import watch
 from edgetok_plugins.mc_moe.experts.copied import copied
 from edgetok_plugins.mc_moe.experts.find import Block, find_blocks
-from edgetok_plugins.mc_moe.experts.form import MATRICES
+from edgetok_plugins.mc_moe.experts.stacks import read_stacks
 from edgetok_plugins.mc_moe.lowering.modules import PackedLinear, PackedStacks
-from edgetok_plugins.mc_moe.odp import Pruning
-from edgetok_plugins.mc_moe.packing import PackedWeight
+from edgetok_plugins.mc_moe.packing import PackedWeight, linear_for
 
 if TYPE_CHECKING:
     from edgetok.model import Component
@@ -79,23 +78,11 @@ def _linear(module: nn.Module, path: str, tensors: Mapping[str, Tensor]) -> Pack
         layer = module.get_submodule(path)
     except AttributeError:
         layer = None
-    if not isinstance(layer, nn.Linear) or (layer.out_features, layer.in_features) != weight.shape:
-        raise BrokenWeights(f"The packed weight of {path} does not fit the model.", why=f"{weight.shape} for {layer}")
-    return PackedLinear(weight, layer.bias)
+    return PackedLinear(weight, linear_for(weight, layer, path).bias)
 
 
 def _stacks(block: Block | None, path: str, tensors: Mapping[str, Tensor]) -> PackedStacks:
     if block is None:
         raise BrokenWeights(f"The packed experts {path} do not fit the model.", why="it has no experts there")
-    bits = [int(each) for each in tensors[f"{path}.bits"].tolist()]
-    if len(bits) != block.form.count:
-        raise BrokenWeights(f"The packed experts {path} do not fit.", why=f"{len(bits)} for {block.form.count}")
-    stacks = {
-        name: {width: PackedWeight.from_tensors(tensors, f"{path}.{name}.w{width}") for width in sorted(set(bits))}
-        for name in MATRICES
-    }
-    for name, by_width in stacks.items():
-        for width, weight in by_width.items():
-            if weight.shape != block.form.shape(name) or weight.stacked != (bits.count(width),) or weight.bits != width:
-                raise BrokenWeights(f"The packed experts {path}.{name}.w{width} do not fit.", why=f"{weight.shape}")
-    return PackedStacks(block.form, stacks, bits, Pruning.read(tensors, path))
+    found = read_stacks(tensors, block)
+    return PackedStacks(block.form, found.weights, found.bits, found.pruning)
