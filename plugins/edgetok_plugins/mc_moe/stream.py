@@ -122,7 +122,7 @@ def build(directory: Path, method: str | None = None) -> Any:
     ``method`` is the ``quant_method`` that is expected; ``None`` for a model that is not quantised.
 
     Raises:
-        UnsupportedModel: transformers does not know it or cannot build it, or its weights are quantised in another way or format.
+        UnsupportedModel: transformers does not know or build it, or it is quantised in another way or format.
         MissingExtra: transformers is not installed.
     """
     try:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import struct
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import edgetok
-from edgetok.errors import NothingToRewrite, UnsupportedModel
+from edgetok.errors import BrokenWeights, NothingToRewrite, UnsupportedModel
 from edgetok.sources import load_model
 from edgetok_exporters.onnx import OnnxExporter
 from edgetok_plugins.mc_moe import McMoe
@@ -57,3 +61,112 @@ def test_what_others_quantised_is_refused_by_name(compressed, tmp_path):
         (tmp_path / file.name).write_bytes(text.replace(b"edgetok-mc-moe", b"another-method"))
     with pytest.raises(UnsupportedModel, match="another-method"):
         load_model(str(tmp_path))
+
+
+LAYER, REST, INDEX = "layer-00000.safetensors", "rest.safetensors", "model.safetensors.index.json"
+LINEAR, BITS = "model.layers.0.self_attn.q_proj", "model.layers.0.mlp.experts.bits"
+
+
+def with_tensors(file, change):
+    """Writes a file again with other tensors in it."""
+
+    def spoil(directory):
+        tensors = load_file(directory / file)
+        tensors |= {name: value.clone() for name, value in change(tensors).items()}
+        save_file(tensors, directory / file)
+
+    return spoil
+
+
+def packed_at(path):
+    """A packed matrix in the place of what is none."""
+
+    def spoil(directory):
+        packed = load_file(directory / LAYER)
+        made = {f"{path}.{part}": packed[f"{LINEAR}.weight.{part}"] for part in ("codes", "scale", "zero", "layout")}
+        with_tensors(REST, lambda _: made)(directory)
+
+    return spoil
+
+
+def stacked_linear(tensors):
+    return {f"{LINEAR}.weight.{part}": tensors[f"{LINEAR}.weight.{part}"][None] for part in ("codes", "scale", "zero")}
+
+
+def huge_header(directory):
+    header = json.dumps({"z": {"dtype": "U8", "shape": [10**30, 0], "data_offsets": [0, 0]}}).encode()
+    (directory / "huge.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    index = json.loads((directory / INDEX).read_text())
+    index["weight_map"]["z"] = "huge.safetensors"
+    (directory / INDEX).write_text(json.dumps(index))
+
+
+def linked(directory):
+    (directory / LAYER).rename(directory.parent / "outside.safetensors")
+    (directory / LAYER).symlink_to(directory.parent / "outside.safetensors")
+
+
+HOSTILE = {
+    "scalar bits": with_tensors(LAYER, lambda tensors: {BITS: torch.tensor(2)}),
+    "bits of two axes": with_tensors(LAYER, lambda tensors: {BITS: tensors[BITS][None]}),
+    "bits that are no numbers": with_tensors(LAYER, lambda tensors: {BITS: tensors[BITS] * torch.nan}),
+    "stacked linear": with_tensors(LAYER, stacked_linear),
+    "packed embedding": packed_at("model.embed_tokens.weight"),
+    "packed norm": packed_at("model.norm.weight"),
+    "packed head, tied": packed_at("lm_head.weight"),
+    "flat norm": with_tensors(REST, lambda tensors: {"model.norm.weight": torch.tensor(1.0)}),
+    "short embedding": with_tensors(
+        REST, lambda tensors: {"model.embed_tokens.weight": tensors["model.embed_tokens.weight"][:9]}
+    ),
+    "huge shape": huge_header,
+    "directory in place of weights": lambda directory: (directory / "model.safetensors").mkdir(),
+    "link to outside": linked,
+}
+
+
+def copy_of(compressed, directory):
+    directory.mkdir()
+    for file in compressed.iterdir():
+        (directory / file.name).write_bytes(file.read_bytes())
+    return directory
+
+
+@pytest.mark.parametrize("spoil", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_files_are_broken_weights(compressed, tmp_path, spoil):
+    directory = copy_of(compressed, tmp_path / "hostile")
+    spoil(directory)
+    with pytest.raises(BrokenWeights) as refused:
+        load_model(str(directory)).only.weights()
+    assert len(refused.value.why) < 300
+    with pytest.raises(BrokenWeights):
+        load_packed(directory)
+
+
+def test_other_formats_are_refused(compressed, tmp_path):
+    directory = copy_of(compressed, tmp_path / "newer")
+    config = json.loads((directory / "config.json").read_text())
+    config["quantization_config"]["format"] = 2
+    (directory / "config.json").write_text(json.dumps(config))
+    for load in (load_packed, lambda path: load_model(str(path))):
+        with pytest.raises(UnsupportedModel, match="format 2 of edgetok-mc-moe"):
+            load(directory)
+
+
+def test_a_model_that_cannot_be_built_is_refused(compressed, tmp_path):
+    directory = copy_of(compressed, tmp_path / "huge")
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps(config | {"vocab_size": -1}))
+    for load in (load_packed, lambda path: load_model(str(path))):
+        with pytest.raises(UnsupportedModel, match="cannot be built"):
+            load(directory)
+
+
+def test_the_index_says_which_files_there_are(compressed, tmp_path):
+    """Renamed shards are found, and what lies beside them is not read."""
+    directory = copy_of(compressed, tmp_path / "renamed")
+    (directory / LAYER).rename(directory / "part.safetensors")
+    (directory / INDEX).write_text((directory / INDEX).read_text().replace(LAYER, "part.safetensors"))
+    (directory / "layer-99999.safetensors").mkdir()
+    component, before = load_model(str(directory)).only, load_model(str(compressed)).only
+    assert {name for name, _ in component.module.named_buffers()} == {name for name, _ in before.module.named_buffers()}
+    assert component.weights().keys() == before.weights().keys()

@@ -57,18 +57,38 @@ def test_what_is_left_out_is_never_unpacked(build, saved, tmp_path, monkeypatch)
     assert (experts.calls, experts.saved) == (4, 2)
 
 
-def test_a_file_of_it_runs_and_agrees_with_the_runtime(build, saved, tmp_path):
+@pytest.fixture(scope="module")
+def one_layer(build, saved, tmp_path_factory):
+    """A program with pruned experts, and the directory that it comes from."""
+    model, _, output = pruned(build, saved, tmp_path_factory.mktemp("pruned"), "Mixtral", num_hidden_layers=1)
+    component = Component("model", model, {"input_ids": IDS[:2]}, {"input_ids": {0: "batch"}})
+    return capture(packed_component(component, packed_tensors(output))), output
+
+
+def test_a_file_of_it_runs_and_agrees_with_the_runtime(one_layer, tmp_path):
     pytest.importorskip("onnxruntime")
     from edgetok.registry import installed
     from edgetok_exporters.onnx import OnnxExporter
 
-    model, _, output = pruned(build, saved, tmp_path, "Mixtral", num_hidden_layers=1)
-    component = Component("model", model, {"input_ids": IDS[:2]}, {"input_ids": {0: "batch"}})
-    program = capture(packed_component(component, packed_tensors(output)))
+    program, output = one_layer
     decided = [node for node in program.graph.nodes if node.target is torch.ops.aten.topk.default]
     assert len(decided) == 3  # experts, tokens to protect, calls to leave out
     exported = OnnxExporter().export(program, installed().target("onnx-cpu"), tmp_path)
     found = OnnxExporter().load(exported.entry, threads=1)({"input_ids": IDS.numpy()})["logits"]
     with torch.no_grad():
         expected = load_packed(output)(input_ids=IDS).logits
+    torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_core_ml_runs_it(one_layer, tmp_path):
+    """It has no bitwise operators: which calls are kept is decided with logical ones."""
+    pytest.importorskip("coremltools")
+    from edgetok.registry import installed
+    from edgetok_exporters.coreml import CoreMLExporter, Options
+
+    program, output = one_layer
+    exported = CoreMLExporter().export(program, installed().target("coreml"), tmp_path, options=Options(dtype="fp32"))
+    found = CoreMLExporter().load(exported.entry)({"input_ids": IDS[:1].numpy()})["logits"]
+    with torch.no_grad():
+        expected = load_packed(output)(input_ids=IDS[:1]).logits
     torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-4)
