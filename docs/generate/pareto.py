@@ -31,6 +31,9 @@ COLOURS = (
 """Of a series on a light and on a dark page; the first is the baseline's."""
 DASHES = ("", "6 3", "2 3")
 
+FAR = 20.0
+"""Points of accuracy: what loses more would press all others into one line."""
+
 At = Callable[[float, float], svg.Point]
 """Figures to a place in the chart."""
 
@@ -57,7 +60,7 @@ def style() -> str:
 
 def chart(results: Path) -> str | None:
     """Drop against latency, one line per method; ``None`` where a half is not measured."""
-    rows = [row for row in joined(results) if row["latency"] is not None]
+    rows, _ = shown(results)
     if not rows:
         return None
     names = list(dict.fromkeys(row["method"] for row in rows))
@@ -82,6 +85,13 @@ def chart(results: Path) -> str | None:
         svg.text((RIGHT, FOOT + 38), "latency, of dense (left is faster)", "tick", "end"),
     )
     return str(drawn).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
+
+
+def shown(results: Path) -> tuple[list[Row], list[str]]:
+    """The rows in the chart, and the methods that lose too much to be in one with the others."""
+    rows = [row for row in joined(results) if row["latency"] is not None]
+    out = list(dict.fromkeys(row["method"] for row in rows if row["drop"]["value"] > FAR))
+    return [row for row in rows if row["method"] not in out], out
 
 
 def _padded(values: Sequence[float], share: float) -> tuple[float, float]:
@@ -117,7 +127,11 @@ def _series(index: int, name: str, rows: Sequence[Row], at: At) -> list[Markup]:
 
 def image(results: Path) -> str:
     """The chart as a page shows it."""
-    return MISSING if chart(results) is None else f"![Accuracy drop against measured latency]({NAME})\n"
+    if chart(results) is None:
+        return MISSING
+    out = shown(results)[1]
+    note = f"\nNot in the chart, for losing more than {FAR:g} points: {', '.join(out)}.\n" if out else ""
+    return f"![Accuracy drop against measured latency]({NAME})\n{note}"
 
 
 def files(root: Path) -> dict[Path, str]:
