@@ -40,8 +40,10 @@ def part(losses: Losses, picks: NDArray[np.int64]) -> Losses:
 
 def joined(first: Losses, second: Losses) -> Losses:
     """The losses on two sets of pictures together."""
-    assert first.dense_right is not None and second.dense_right is not None  # noqa: PT018
-    assert first.right is not None and second.right is not None  # noqa: PT018
+    assert first.dense_right is not None
+    assert second.dense_right is not None
+    assert first.right is not None
+    assert second.right is not None
     return Losses(
         np.concatenate([first.kl, second.kl]),
         np.concatenate([first.agree, second.agree]),

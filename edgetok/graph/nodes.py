@@ -56,6 +56,18 @@ def tensors(node: fx.Node) -> list[torch.Tensor]:
     return [v for v in value if isinstance(v, torch.Tensor)] if isinstance(value, (list, tuple)) else []
 
 
+def ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
+    """The nodes themselves and all that they are computed from."""
+    seen = set(nodes)
+    stack = list(seen)
+    while stack:
+        for parent in stack.pop().all_input_nodes:
+            if parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return seen
+
+
 def mask_of(node: fx.Node) -> fx.Node | None:
     """The ``attn_mask`` operand of a scaled dot product, if any."""
     mask: fx.Node | None = argument(node, 3, "attn_mask")

@@ -6,13 +6,12 @@ meets anything that is not made of it alone. Between the two, the graph runs on 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from torch import fx
 
-from edgetok.graph.nodes import names, op_name, operands
+from edgetok.graph.nodes import ancestors, names, op_name, operands
 from edgetok.graph.repair.wholes import AVERAGING, is_one_by_one
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ class Finder:
     def _of_keys(self, node: fx.Node) -> set[fx.Node] | str:
         """All that keys and values are made of and queries are not."""
         query, *rest = operands(node.args[:3])
-        asked, inside, stack = _ancestors([query]), set[fx.Node](), list(rest)
+        asked, inside, stack = ancestors([query]), set[fx.Node](), list(rest)
         while stack:
             found = stack.pop()
             if found in asked or found in inside or not self.carries(found):
@@ -142,13 +141,3 @@ class Finder:
             if self._is_inside(later):
                 after.add(later)
         return after
-
-
-def _ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
-    seen, stack = set(nodes), list(nodes)
-    while stack:
-        for parent in stack.pop().all_input_nodes:
-            if parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return seen

@@ -12,7 +12,7 @@ from edgetok.graph.dependence import attended, data_inputs, feature_nodes, meets
 from edgetok.graph.factors import Axis, Factor
 from edgetok.graph.labels import Labels
 from edgetok.graph.masks import Mask
-from edgetok.graph.nodes import op_name
+from edgetok.graph.nodes import ancestors, op_name
 from edgetok.graph.normalise import understand_masks
 from edgetok.graph.program import Program
 from edgetok.graph.scope import CONFINED, Extent, Finder
@@ -148,7 +148,7 @@ class _Finder:
 
     def anchor(self, site: fx.Node, space: Space) -> fx.Node | None:
         """The first add after the attention that joins its result with something its query was made from."""
-        before, after = _ancestors(site.args[0]), {site}  # type: ignore[arg-type]
+        before, after = ancestors([site.args[0]]), {site}  # type: ignore[list-item]
         node = site.next
         while node.op != "output":
             if after & set(node.all_input_nodes):
@@ -192,16 +192,6 @@ class _Finder:
 def _grid(space: Space) -> tuple[int, int] | None:
     sizes = [f.size for f in space.segments[space.main]]
     return (sizes[0], sizes[1]) if len(sizes) == 2 else None
-
-
-def _ancestors(node: fx.Node) -> set[fx.Node]:
-    seen, stack = {node}, [node]
-    while stack:
-        for parent in stack.pop().all_input_nodes:
-            if parent not in seen:
-                seen.add(parent)
-                stack.append(parent)
-    return seen
 
 
 def _after(node: fx.Node | None) -> dict[fx.Node, None]:
