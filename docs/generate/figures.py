@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docs.generate.markdown import table
+from docs.generate.targets import built_in
 
 if TYPE_CHECKING:
     from edgetok.report.schema import Report
@@ -54,9 +55,15 @@ def accuracy(report: Report) -> str:
 
 
 def parity(report: Report) -> str:
-    """Whether it passed, and the largest difference."""
-    largest = "" if report.parity.max_abs is None else f", max abs {report.parity.max_abs:.1e}"
-    return ("passed" if report.parity.passed else "**failed**") + largest
+    """Whether it passed, the worst output's signal-to-noise ratio, the largest difference, and what computed the file."""
+    found = report.parity
+    noise = [part.rewritten.snr_db for part in found.outputs if part.rewritten.snr_db is not None]
+    said = ["passed" if found.passed else "**failed**"]
+    said += [f"{min(noise):.1f} dB"] if noise else []
+    said += [] if found.max_abs is None else [f"max abs {found.max_abs:.1e}"]
+    proof = {target.name: target.proof for target in built_in()}.get(report.target.name)
+    said += [proof] if proof and found.executed else []
+    return ", ".join(said)
 
 
 def ratio(value: float | None) -> str:

@@ -62,7 +62,7 @@ def test_a_row_is_the_report(report):
         "**1.50x** (1.40 to 1.60), 12.00 → 8.00 ms, batch 1, 1 thread(s); "
         "**2.00x**, 100.00 → 50.00 ms, batch 32, 1 thread(s)",
         "82.46 → 82.31 %: drop +0.15 points (95 %: -0.62 to +0.92), n = 650",
-        "passed, max abs 7.2e-06",
+        "passed, max abs 7.2e-06, run",
     )
 
 
@@ -77,7 +77,7 @@ def test_what_was_not_measured_is_not_made_up(report):
     )
     row = figures.report_row(bare)
     assert row[2] == "none"
-    assert row[6:] == ("not measured", "not evaluated", "**failed**")
+    assert row[6:] == ("not measured", "not evaluated", "**failed**, run")
 
 
 def test_the_table_has_a_row_per_report_and_says_where(tmp_path):
