@@ -60,7 +60,7 @@ class _Match:
 
     def rewrite(self) -> None:
         """Replace every reduction, then whatever still reads ids."""
-        metric = _packed_mean(self.graph, self.node, self.metric)
+        metric = _packed_sum(self.graph, self.node, self.metric)
         made = _call(self.graph, self.node, matrix_ops.MATCH_MATRICES, metric, self.r, self.protected)
         self.picks, self.into, self.rank = (_call(self.graph, self.node, operator.getitem, made, i) for i in range(3))
         reductions = [user for user in self.parts[0].users if user.target == register.REDUCE] if 0 in self.parts else []
@@ -103,8 +103,8 @@ class _Match:
             _replace(self.graph, part, _call(self.graph, self.node, operator.getitem, ids, index))
 
 
-def _packed_mean(graph: fx.Graph, where: fx.Node, metric: fx.Node) -> fx.Node:
-    """``mean(keys.reshape(B, N, h, d).transpose(1, 2), 1)`` as one product with the packed keys."""
+def _packed_sum(graph: fx.Graph, where: fx.Node, metric: fx.Node) -> fx.Node:
+    """``mean(keys.reshape(B, N, h, d).transpose(1, 2), 1)`` as the sum, which has the same cosines, of packed keys."""
     if metric.target != aten.mean.dim or list(metric.args[1]) != [1] or len(metric.args) > 2:  # type: ignore[arg-type]
         return metric
     heads = metric.args[0]
@@ -115,7 +115,7 @@ def _packed_mean(graph: fx.Graph, where: fx.Node, metric: fx.Node) -> fx.Node:
     else:
         packed = _call(graph, where, aten.transpose.int, heads, 1, 2)
     flat = _call(graph, where, aten.reshape.default, packed, [batch, tokens, count * width])
-    return _call(graph, where, matrix_ops.HEAD_MEAN, flat, count)
+    return _call(graph, where, matrix_ops.HEAD_SUM, flat, count)
 
 
 def _call(graph: fx.Graph, where: fx.Node, target: OpOverload | Any, *args: Any, **kwargs: Any) -> fx.Node:

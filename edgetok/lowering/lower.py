@@ -15,6 +15,7 @@ from edgetok.graph.outputs import with_outputs
 from edgetok.lowering.attention import explicit_attention
 from edgetok.lowering.fold import fold
 from edgetok.lowering.fuse import fuse
+from edgetok.lowering.share import share
 from edgetok.ops import matrix_ops
 from edgetok.ops.realisations import decompositions
 from edgetok.provenance import shared_provenance
@@ -81,7 +82,7 @@ def lower(
             if batch is not None:
                 exported = torch.export.export(_plain_module(exported), (), dict(example))
             plain = (fuse(exported) if target.realisations.fused else exported).run_decompositions(table)
-        return Lowered(_with_reshapes(plain if batch is None else fold(plain)), example, exposed)
+        return Lowered(share(_with_reshapes(plain if batch is None else fold(plain))), example, exposed)
     except Exception as error:
         raise ExportFailed(
             f"The program {program.name!r} cannot be lowered for {target.name} with a batch of {batch}.",

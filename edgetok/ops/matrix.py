@@ -67,17 +67,26 @@ def _head(x: Tensor, rows: int) -> Tensor:
     return x if x.shape[1] == rows else x.narrow(1, 0, rows)
 
 
-def head_mean(keys: Tensor, heads: int) -> Tensor:
-    """The mean over heads of packed ``keys [B, N, heads * d]`` as one product: ``[B, N, d]``."""
+def head_sum(keys: Tensor, heads: int) -> Tensor:
+    """The sum over heads of packed ``keys [B, N, heads * d]``, ``[B, N, d]``: halves while the heads are even.
+
+    A product with a tiled identity would be one operation, and compute far more than is asked.
+    """
+    while heads % 2 == 0:
+        width = keys.shape[2] // 2
+        keys, heads = keys.narrow(2, 0, width) + keys.narrow(2, width, width), heads // 2
     width = keys.shape[2] // heads
-    return F.linear(keys, torch.eye(width, dtype=keys.dtype).repeat(1, heads) / heads)
+    total = keys.narrow(2, 0, width)
+    for head in range(1, heads):
+        total = total + keys.narrow(2, head * width, width)
+    return total
 
 
 def match_matrices(metric: Tensor, r: int, protected: int) -> tuple[Tensor, Tensor, Tensor]:
     """Token Merging's match in order ``reference``; see :func:`edgetok.ops.bipartite_match`.
 
     Args:
-        metric: ``[B, N, d]``; no token is padding.
+        metric: ``[B, N, d]``, of any length; no token is padding.
         r: tokens to merge away, at least 1 and fewer than the even tokens.
         protected: length of the prefix.
 

@@ -22,7 +22,7 @@ def _register(function: Callable[..., Any], schema: str) -> OpOverload:
     return overload
 
 
-HEAD_MEAN = _register(matrix.head_mean, "(Tensor keys, int heads) -> Tensor")
+HEAD_SUM = _register(matrix.head_sum, "(Tensor keys, int heads) -> Tensor")
 MATCH_MATRICES = _register(
     matrix.match_matrices, "(Tensor metric, int r, int protected) -> (Tensor picks, Tensor into, Tensor rank)"
 )

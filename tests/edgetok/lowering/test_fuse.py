@@ -78,6 +78,6 @@ def test_lineage_is_kept(merged):
 
 def test_every_operator_has_its_function():
     assert {str(op) for op in matrix_ops.TABLE} == {
-        "edgetok.head_mean.default", "edgetok.match_matrices.default", "edgetok.matrix_sum.default",
+        "edgetok.head_sum.default", "edgetok.match_matrices.default", "edgetok.matrix_sum.default",
         "edgetok.matrix_mean.default", "edgetok.matrix_ids.default",
     }  # fmt: skip

@@ -26,7 +26,7 @@ def merged(factory):
 
 @pytest.mark.parametrize("realisations", PLAIN, ids=["index", "sort-free", "fused"])
 @pytest.mark.parametrize("factory", [zoo.transformer_encoder, zoo.bert], ids=["encoder", "bert-padded"])
-@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.exhaustive), 2])
 def test_the_lowered_program_computes_the_same_without_primitives(factory, realisations, batch):
     program = merged(factory)
     lowered = lower(program, target(realisations), batch=batch)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from edgetok import ops
-from edgetok.ops.matrix import Layout, head_mean, match_matrices, matrix_ids, matrix_mean, matrix_sum
+from edgetok.ops.matrix import Layout, head_sum, match_matrices, matrix_ids, matrix_mean, matrix_sum
 
 Arguments = tuple[Tensor, int, int]
 
@@ -76,7 +76,8 @@ def test_a_prefix_token_left_among_the_sources_is_never_merged():
     assert 0 not in src
 
 
-def test_head_mean():
-    keys = torch.randn((2, 3, 5, 4), generator=torch.Generator().manual_seed(0))
-    packed = keys.transpose(1, 2).reshape(2, 5, 12)
-    torch.testing.assert_close(head_mean(packed, 3), keys.mean(1), rtol=0, atol=1e-6)
+@pytest.mark.parametrize("heads", [1, 2, 3, 6, 12])
+def test_head_sum(heads):
+    keys = torch.randn((2, heads, 5, 4), generator=torch.Generator().manual_seed(0))
+    packed = keys.transpose(1, 2).reshape(2, 5, heads * 4)
+    torch.testing.assert_close(head_sum(packed, heads), keys.sum(1), rtol=0, atol=1e-5)
