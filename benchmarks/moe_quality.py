@@ -6,14 +6,12 @@ verdict each. Then what online pruning costs at each width, with important token
 of the calls of experts it saves on the held-out text. Writes ``benchmarks/results/moe_quality.json``.
 
     python samples/moe_tiny/data.py DATA
-    python benchmarks/moe_quality.py --data DATA
-    python benchmarks/moe_quality.py --data DATA --only-pruning    # keeps the rest of the result
+    python benchmarks/moe_quality.py --data DATA    # three minutes of one core
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _setting import commit, machine, versions
+from _setting import write_result
 from torch import Tensor
 
 from edgetok_plugins.mc_moe import McMoe
@@ -42,29 +40,20 @@ def main() -> None:
     parser.add_argument("--bits", type=float, nargs="+", default=[1.6, 2.0, 2.5])
     parser.add_argument("--group", type=int, default=64)
     parser.add_argument("--out", type=Path, default=RESULT)
-    parser.add_argument("--only-pruning", action="store_true", help="measure that alone, keep the rest of --out")
     wanted = parser.parse_args()
     torch.set_num_threads(1)
     held_out, calibration = (tokens(wanted.data / f"{name}.npy") for name in ("held_out", "calibration"))
     options = McMoe(bits=wanted.bits[0], group_size=wanted.group)
     pruning = prune(wanted.model, calibration, held_out, options, wanted.bits)
-    if wanted.only_pruning:
-        found = json.loads(wanted.out.read_text(encoding="utf-8"))
-        found["pruning"] = {"commit": commit(), "budgets": pruning}
-        wanted.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-        return
     found = compare(wanted.model, {"input_ids": calibration}, held_out, options, wanted.bits)
     result = {
         "how": f"Torch, float32; {held_out.numel()} held-out tokens in {len(held_out)} windows, calibrated on "
         f"{calibration.numel()} others. Intervals are 95 % between windows, differences paired, in nats per token.",
-        "commit": commit(),
-        "machine": machine(),
-        "versions": versions(),
         "options": options.options(),
         **found,
-        "pruning": {"commit": commit(), "budgets": pruning},
+        "pruning": {"budgets": pruning},
     }
-    wanted.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(wanted.out, __doc__, result)
     for row in found["budgets"]:
         print(row["bits"], {way: row[way]["perplexity"] for way in ("mc-moe", "uniform", "random", "frequency")})
 

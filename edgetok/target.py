@@ -80,6 +80,8 @@ class PackedSupport(BaseModel):
     native: tuple[int, ...] = ()
     widened: Mapping[int, int] = Field(default_factory=dict)
     others: Literal["load", "run", "refused"] = "run"
+    rounded: PackedSupport | None = None
+    """The same where products may round their inputs to 8 bits, if that is another thing there."""
     cost: str = ""
     """What that costs, in words with figures."""
     source: str = ""

@@ -1,9 +1,10 @@
-"""What mc-moe costs in memory and quality, from what ``benchmarks/moe_memory.py`` and ``moe_quality.py`` wrote."""
+"""What mc-moe costs in memory, quality, bytes and time, from what the scripts ``benchmarks/moe_*.py`` wrote."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,56 @@ def _read(path: Path) -> Row | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
+SIZE_HEAD = ("model", "target", "bits", "arithmetic", "weights in the file", "the whole file")
+SPEED_HEAD = ("model", "tokens", "fp32", "packed", "packed, inputs rounded to 8 bits")
+WAYS = ("packed", "packed, int8")
+
+
+def sizes(results: Path) -> str:
+    """A row for each file: its weights and all of it, against the arithmetic of its bits."""
+    found = _read(results / "moe_size.json")
+    if found is None:
+        return MISSING
+    return f"{table(SIZE_HEAD, map(_size, found['rows']))}\nMade at commit {found['commit'][:7]}.\n"
+
+
+def _size(row: Row) -> tuple[str, ...]:
+    expected = row["arithmetic"]
+    stored = "-" if row["weights"] is None else _beside(row["weights"], expected)
+    return row["model"], row["target"], str(row["bits"]), _kib(expected), stored, _beside(row["file"], expected)
+
+
+def speed(results: Path) -> str:
+    """A row for each model and length: medians, and ratios to fp32 with their spread."""
+    found = _read(results / "moe_speed.json")
+    if found is None:
+        return MISSING
+    first = found["rows"][0]["latency"]
+    where = f"{found['machine']}; {first['runtime']}, batch 1, {first['threads']} thread(s)"
+    busy = "" if not found["allowed_load"] else f" The machine was busy (load {found['load_average']:.1f})."
+    said = f"On {where}; ratios are times of fp32 over times of the row, above 1 is faster.{busy}"
+    return f"{table(SPEED_HEAD, map(_times, found['rows']))}\n{said}\n"
+
+
+def _times(row: Row) -> tuple[str, ...]:
+    times, ratios = row["latency"]["times"], row["latency"]["ratios"]
+    cells = (
+        f"{times[way]['p50_ms']:.2f} ms: {ratios[way]['ratio']:.2f}x "
+        f"({ratios[way]['spread'][0]:.2f} to {ratios[way]['spread'][1]:.2f})"
+        for way in WAYS
+    )
+    return row["model"], str(row["tokens"]), f"{times['dense']['p50_ms']:.2f} ms", *cells
+
+
+def _kib(size: int) -> str:
+    return f"{size / 1024:.0f} KiB"
+
+
+def _beside(size: int, expected: int) -> str:
+    return f"{_kib(size)}, {100 * (size / expected - 1):+.1f} %"
+
+
 def blocks(results: Path) -> dict[str, Callable[[], str]]:
-    """The blocks ``moe memory`` and ``moe quality``."""
-    return {"moe memory": lambda: memory(results), "moe quality": lambda: quality(results)}
+    """The blocks ``moe memory``, ``moe quality``, ``moe size`` and ``moe speed``."""
+    makers = {"memory": memory, "quality": quality, "size": sizes, "speed": speed}
+    return {f"moe {name}": partial(maker, results) for name, maker in makers.items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgetok.errors import DatasetNotFound, UnsupportedModel
 from edgetok.report.evidence import Accuracy
 from edgetok.session.inputs import Fitted, Samples, seeded
-from edgetok.session.interface import arithmetic_of, batched, delivered, fixed_batch, is_executable
+from edgetok.session.interface import arithmetic_of, batched, delivered, fixed_batch, is_executable, rounds_inputs
 from edgetok.verify import Delivery, Parity, verify
 from edgetok.verify.checkbuild import Toolchain
 
@@ -114,7 +114,8 @@ def check_parity(
     """
     if not is_executable(prepared.tools.target):
         return Parity.unproven(_UNPROVEN.format(proof=prepared.tools.target.proof), arithmetic_of(prepared))
-    tools, threads, like = prepared.tools, recipe.bench.threads, variants.like_dense
+    tools, threads = prepared.tools, recipe.bench.threads
+    like = None if rounds_inputs(prepared) else variants.like_dense
     return verify(
         Delivery(variants.optimised.program, variants.optimised.runner(threads)),
         Toolchain(tools.exporter, tools.target, tools.options, threads),

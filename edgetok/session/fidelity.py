@@ -41,7 +41,8 @@ def _module_outputs(prepared: Prepared) -> list[Tensor]:
     """What the module returns, with the weights that the program has."""
     module, program = prepared.component.module, prepared.program
     state = program.exported.state_dict
-    own = {name: state[name] for name, _ in module.named_parameters() if name in state}
+    names = (name for tensors in (module.named_parameters(), module.named_buffers()) for name, _ in tensors)
+    own = {name: state[name] for name in names if name in state}
     outputs = torch.func.functional_call(module, own, (), dict(program.example))
     return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, torch.Tensor)]
 

@@ -24,9 +24,22 @@ def dtype_of(prepared: Prepared) -> Literal["fp32", "fp16"]:
 def arithmetic_of(prepared: Prepared) -> Arithmetic:
     """What the delivered file computes in, by its coarsest numbers."""
     chosen = prepared.tools.precision
+    if rounds_inputs(prepared):
+        return "int8"
     if chosen is None or chosen.scheme == "fp16":
         return "fp16" if chosen else dtype_of(prepared)
     return "int4" if chosen.scheme.startswith("int4") else "int8"
+
+
+def rounds_inputs(prepared: Prepared) -> bool:
+    """Whether the delivered file rounds what it multiplies packed weights with to 8 bits."""
+    if getattr(prepared.tools.options, "packed_activations", "float") != "int8":
+        return False
+    from edgetok.ops.packed import PACKED_MATMUL
+    from edgetok.plugin import WeightPlugin
+
+    packs = any(isinstance(plugin, WeightPlugin) for plugin in prepared.tools.plugins)
+    return packs or bool(prepared.program.graph.find_nodes(op="call_function", target=PACKED_MATMUL))
 
 
 def is_executable(target: Target) -> bool:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 
 @contextmanager
@@ -33,3 +33,15 @@ def fake_parameters() -> Iterator[FakeTensorMode]:
         yield mode
     finally:
         nn.Module.register_parameter = register  # type: ignore[method-assign]
+
+
+def fake_mode(module: nn.Module) -> FakeTensorMode:
+    """The mode of a module's fake parameters, which others must have that are captured with them.
+
+    Raises:
+        ValueError: it has none.
+    """
+    found = next((p for p in module.parameters() if isinstance(p, FakeTensor)), None)
+    if found is None:
+        raise ValueError(f"{type(module).__name__} has no fake parameters")
+    return found.fake_mode

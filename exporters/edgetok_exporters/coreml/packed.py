@@ -1,8 +1,9 @@
-"""``edgetok::packed_matmul`` in Core ML: codes as integers of their own width, made weights when the model is loaded.
+"""``edgetok::packed_matmul`` in Core ML: codes as integers of their own width.
 
 Since iOS 18 a constant may be 4 or 8 bits wide with a scale and an offset for every block of a row, or 1 to 4 bits wide
-with a table for every block. Widths of 4 and 8 bits are the first; 1 to 3 bits go through tables of the codes' values,
-to which scale and offset are applied. coremltools stores a table for every block, ``2 ** bits`` bytes each.
+with a table. Widths of 4 and 8 bits are the first, made weights when the model is loaded. For 1 to 3 bits one table of
+all values makes codes numbers, and scales and zero points are applied by operations of the model: written as a scaled
+constant, coremltools gives every group a table of its own for iOS 18, which takes a bit for each weight.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgetok.errors import TargetRefuses
-from edgetok.ops.packed import PACKED_MATMUL
+from edgetok.ops.packed import PACKED_MATMUL, middle
 
 if TYPE_CHECKING:
     from torch._ops import OpOverload
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 NAME = "edgetok::packed_matmul"
 TABLES_TO = 3
-"""Bits up to which codes go through a table."""
+"""Bits up to which codes go through a table: as integers with a scale there are only 4 and 8."""
 
 
 def check(program: Program, target: Target) -> None:
@@ -82,29 +83,35 @@ def _weight(
     group: int,
     floats: type[np.floating[Any]],
 ) -> Any:
-    """The matrix as a constant that is expanded when the model is loaded."""
+    """The matrix as a value of the model."""
     from coremltools.converters.mil import Builder
     from coremltools.converters.mil.mil import types
 
     values = unpack(codes.astype(np.uint8), bits, columns)
-    blocks = {"scale": spread(scale, columns, group).astype(floats)}
-    offset = None if zero is None else spread(zero, columns, group).astype(np.uint8)
+    scales = spread(scale, columns, group).astype(floats)
+    zeros = None if zero is None else spread(zero, columns, group).astype(np.uint8)
     kind = types.nptype_from_builtin(getattr(types, f"uint{bits}"))
-    if bits > TABLES_TO:
-        middle = np.full(blocks["scale"].shape, 1 << (bits - 1), np.uint8)
-        shift = (middle if offset is None else offset).astype(kind)
-        return Builder.constexpr_blockwise_shift_scale(data=values.astype(kind), offset=shift, **blocks)
-    table = np.arange(1 << bits, dtype=np.uint8)
-    if offset is not None:
-        blocks["offset"] = offset
-    elif bits == 1:  # 1/2 is no offset: codes are -1 and 1, and the scale half of it
-        table, blocks["scale"] = np.array([-1, 1], np.int8), blocks["scale"] / floats(2)
-    else:
-        table = (table.astype(np.int8) - (1 << (bits - 1))).astype(np.int8)
-    dense = Builder.constexpr_lut_to_dense(
-        indices=values.astype(kind), lut=table.reshape(*[1] * values.ndim, len(table), 1)
-    )
-    return Builder.constexpr_blockwise_shift_scale(data=dense, **blocks)
+    if bits <= TABLES_TO:
+        return _scaled(values.astype(kind), scales, zeros, bits)
+    offset = np.full(scales.shape, 1 << (bits - 1), np.uint8) if zeros is None else zeros
+    return Builder.constexpr_blockwise_shift_scale(data=values.astype(kind), scale=scales, offset=offset.astype(kind))
+
+
+def _scaled(codes: np.ndarray, scales: np.ndarray, zeros: np.ndarray | None, bits: int) -> Any:
+    """Codes of a few bits through one table; blocks of them by their scales and zero points."""
+    from coremltools.converters.mil import Builder
+
+    floats = scales.dtype.type
+    levels = np.arange(1 << bits) - (middle(bits) if zeros is None else 0)
+    table = levels.astype(floats).reshape(*[1] * codes.ndim, len(levels), 1)
+    blocks = (*scales.shape, codes.shape[-1] // scales.shape[-1])
+    values = Builder.reshape(x=Builder.constexpr_lut_to_dense(indices=codes, lut=table), shape=blocks)
+    if zeros is not None:
+        one = np.ones([1] * scales.ndim, floats)
+        points = Builder.constexpr_blockwise_shift_scale(data=zeros, scale=one)
+        values = Builder.sub(x=values, y=Builder.expand_dims(x=points, axes=[-1]))
+    scaled = Builder.mul(x=values, y=scales[..., None])
+    return Builder.reshape(x=scaled, shape=codes.shape)
 
 
 def unpack(codes: np.ndarray, bits: int, columns: int) -> np.ndarray:

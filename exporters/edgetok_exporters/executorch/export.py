@@ -21,7 +21,7 @@ from edgetok_exporters.executorch import Options
 from edgetok_exporters.executorch.bundle import example_case, write_bundled
 from edgetok_exporters.executorch.container import DELEGATE, INPUTS, OUTPUTS
 from edgetok_exporters.executorch.delegate import Delegate, delegate_of
-from edgetok_exporters.executorch.measure import delegation
+from edgetok_exporters.executorch.measure import delegation, weights
 from edgetok_exporters.executorch.quantise import quantised
 from edgetok_exporters.executorch.tidy import tidy
 from edgetok_exporters.executorch.trial import check_kernels, try_file
@@ -56,13 +56,14 @@ def export(
         found = replace(delegation(edge, target.delegate), facts=facts)
         made = edge.to_executorch()
         entry.write_bytes(made.buffer)
+        stored = weights(made, edge, lowered.exported)
     if twin:
         check_kernels(made, target.name)
         twin.write(entry, sha256(entry))
     if delegate.runs_here:
         try_file(entry, target.name)
     files = [entry, *([write_bundled(made, case, entry)] if case else [])]
-    return Exported(entry, tuple(files), time.perf_counter() - started, exposed, found)
+    return Exported(entry, tuple(files), time.perf_counter() - started, exposed, found, stored)
 
 
 def output_names(lowered: Lowered) -> dict[str, tuple[str, ...]]:

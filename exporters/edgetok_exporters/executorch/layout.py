@@ -14,6 +14,9 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.nn import functional as F
 
+from edgetok.ops.packed import PACKED_MATMUL
+from edgetok_exporters.executorch.packed import packed_matmul
+
 aten = torch.ops.aten
 
 
@@ -105,6 +108,7 @@ TABLE: dict[OpOverload, Callable[..., Any]] = {
     aten.unsqueeze.default: unsqueeze,
     aten.select.int: select,
     aten.expand.default: expand,
+    PACKED_MATMUL: packed_matmul,
 }
 """Operations with their replacements, for the portable kernels."""
 

@@ -6,11 +6,14 @@ from collections import Counter
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from edgetok.exporter import Delegation
 
 if TYPE_CHECKING:
-    from executorch.exir import EdgeProgramManager
+    from executorch.exir import EdgeProgramManager, ExecutorchProgramManager
     from torch import fx
+    from torch.export import ExportedProgram
 
 
 def delegation(edge: EdgeProgramManager, delegate: str) -> Delegation:
@@ -29,6 +32,19 @@ def delegation(edge: EdgeProgramManager, delegate: str) -> Delegation:
         bytes=sum(_size(part) for part in lowered),
         how=f"counted on the edge program made by executorch {version('executorch')}",
     )
+
+
+def weights(made: ExecutorchProgramManager, edge: EdgeProgramManager, lowered: ExportedProgram) -> int:
+    """Bytes of weights in a file: the program's and its delegates' data, but for what lowering made (tables, masks)."""
+    from executorch.exir.lowered_backend_module import LoweredBackendModule
+
+    parts = edge.exported_program().graph_module.children()
+    kept = [part.named_data_store_output for part in parts if isinstance(part, LoweredBackendModule)]
+    inside = {bytes(buffer) for store in kept if store for buffer in store.buffers}
+    stored = [*inside, *(bytes(each.storage) for each in made.executorch_program.constant_buffer)]
+    tensors = (value for value in lowered.constants.values() if isinstance(value, Tensor))
+    constants = {tensor.contiguous().numpy().tobytes() for tensor in tensors}
+    return sum(len(data) for data in stored if data not in constants)
 
 
 def _operations(graph: fx.Graph) -> list[str]:

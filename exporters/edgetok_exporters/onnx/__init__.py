@@ -36,6 +36,9 @@ class Options(BaseModel):
         external_data: whether weights go into a file of their own; ``auto`` does so over 2 GB.
         after_gelu: in int8, what activations behind a GELU, SiLU or the like are. One range for such a tensor leaves
             hardly a step to most of its values, so ``float`` keeps them (weights are still int8); ``int8`` is faster.
+        packed_activations: what products with packed weights make of their inputs: ``int8`` rounds every 16 to 256
+            neighbours to 8 bits with a scale of their own (``accuracy_level=4`` of MatMulNBits); 2 and 8
+            bits are then computed with as they are. Parity has no tight bound for it; the report's accuracy says more.
         format: ``onnx``, or onnxruntime's own ``ort``, which its reduced builds for phones and browsers read.
         soc: for Qualcomm's HTP, the number of the SoC in Qualcomm's SDK: 43 is SM8550 (Snapdragon 8 Gen 2), 57 SM8650,
             69 SM8750. One without floating point, such as 30 (SM8350) or 0 (unknown), runs no merged model.
@@ -52,6 +55,7 @@ class Options(BaseModel):
     batch: Literal["dynamic"] | Annotated[int, Field(ge=1)] = "dynamic"
     external_data: Literal["auto", "always", "never"] = "auto"
     after_gelu: Literal["float", "int8"] = "float"
+    packed_activations: Literal["float", "int8"] = "float"
     format: Literal["onnx", "ort"] = "onnx"
     soc: Annotated[int, Field(ge=0)] = 43
     context: bool = False

@@ -126,7 +126,7 @@ def to_model(
     tidy(model.graph)
     if options.dtype == "fp16":
         to_fp16(model, io=options.io)
-    lower_packed(model, target.packed)
+    lower_packed(model, target.packed, rounded=options.packed_activations == "int8")
     if target.delegate == HTP:
         _check_ids(model, target)
     half = target.computes == "fp16"

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 PREFIX = "edgetok."
-"""Of the metadata keys that say where a node came from: ``edgetok.module``, ``edgetok.plugin``, ``edgetok.site``."""
+LINEAGE = ("module", "plugin", "site")
+"""What metadata says of where a node came from: ``edgetok.module``, ``edgetok.plugin``, ``edgetok.site``."""
 
 
 def finish(model: ir.Model, program: Program, exposed: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
@@ -51,7 +52,8 @@ def _keep_lineage(node: ir.Node) -> None:
     node.metadata_props.clear()
     for value in node.outputs:
         value.metadata_props.clear()
-    node.metadata_props.update({PREFIX + key: str(text) for key, text in (lineage or {}).items()})
+    kept = {PREFIX + key: str(text) for key, text in (lineage or {}).items() if key in LINEAGE}
+    node.metadata_props.update(kept)
 
 
 def _rename(graph: ir.Graph, inputs: list[str], outputs: list[str]) -> None:

@@ -21,15 +21,20 @@ from edgetok_exporters.onnx.packed import INT32, six_bits
 
 CONTRIB = "com.microsoft"
 SMALLEST_BLOCK = 16
+INT8 = 4
+"""``accuracy_level`` of kernels that round their inputs to 8 bits."""
 
 
-def lower_packed(model: ir.Model, support: PackedSupport) -> None:
-    """Let products with packed weights be ``MatMulNBits`` where the target's kernels can be given them, in place."""
+def lower_packed(model: ir.Model, support: PackedSupport, *, rounded: bool = False) -> None:
+    """Let products with packed weights be ``MatMulNBits`` where the target's kernels can be given them, in place.
+
+    ``rounded`` lets kernels round their inputs to 8 bits, for which a target may have others.
+    """
     arranged: dict[str, ir.Value] = {}
     for node in list(model.graph):
         if (node.domain, node.op_type) != (DOMAIN, "packed_matmul"):
             continue
-        product = _Product.of(node, support)
+        product = _Product.of(node, support.rounded or support if rounded else support, INT8 if rounded else 0)
         if product is not None:
             body = Body()
             _splice(model.graph, node, body, product.write(model.graph, body, arranged))
@@ -53,6 +58,7 @@ class _Product:
         repeat: blocks that make up one group.
         matrices: how many are stacked; 0 for a single one.
         dtype: of the input.
+        level: the kernel's ``accuracy_level``; 0 leaves it to the runtime, which keeps the input as it is.
     """
 
     x: ir.Value
@@ -67,9 +73,10 @@ class _Product:
     repeat: int
     matrices: int
     dtype: ir.DataType
+    level: int
 
     @classmethod
-    def of(cls, node: ir.Node, support: PackedSupport) -> _Product | None:
+    def of(cls, node: ir.Node, support: PackedSupport, level: int) -> _Product | None:
         x, codes, scale, zero = (*node.inputs, None)[:4]
         if x is None or x.shape is None or x.dtype is None or codes is None or codes.shape is None or scale is None:
             return None
@@ -82,7 +89,7 @@ class _Product:
         if not (width and block and known and fits):
             return None
         matrices = stack[0] if stack else 0
-        return cls(x, codes, scale, zero, bits, width, columns, rows, block, repeat, matrices, x.dtype)
+        return cls(x, codes, scale, zero, bits, width, columns, rows, block, repeat, matrices, x.dtype, level)
 
     def write(self, graph: ir.Graph, body: Body, arranged: dict[str, ir.Value]) -> ir.Value:
         codes, scale = self._codes(graph, arranged), self._scale(graph, arranged)
@@ -130,6 +137,7 @@ class _Product:
             N=rows or self.rows,
             bits=self.width,
             block_size=self.block,
+            **({"accuracy_level": self.level} if self.level else {}),
         )
 
     def _codes(self, graph: ir.Graph, arranged: dict[str, ir.Value]) -> ir.Value:

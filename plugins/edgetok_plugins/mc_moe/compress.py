@@ -47,8 +47,10 @@ if TYPE_CHECKING:
 Widths = Mapping[int, Sequence[int]]
 """By layer, the width of each expert."""
 Allocate = Callable[[Mapping[int, Statistics]], Widths]
-PACKED = (".bits", ".odp", ".codes", ".scale", ".zero", ".layout")
-"""How the names of tensors end that compression makes."""
+MATRICES = (".codes", ".scale", ".zero")
+"""How the names of the large tensors end that compression makes."""
+PACKED = (*MATRICES, ".bits", ".odp", ".layout")
+"""The same of all of them."""
 KEPT = (
     *("generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model"),
     *("special_tokens_map.json", "vocab.json", "merges.txt", "chat_template.jinja", "LICENSE"),

@@ -57,6 +57,13 @@ class PackedModule(nn.Module):
         codes, scale, zero = (getattr(self, f"{name}_{part}") for part in ("codes", "scale", "zero"))
         return PackedWeight(bits, shape, group, codes, scale, zero)
 
+    def tensors(self, path: str) -> dict[str, Tensor]:
+        """All packed weights of the module at ``path``, under the names that they have in files."""
+        made: dict[str, Tensor] = {}
+        for name in self.__dict__.get("forms", {}):
+            made |= self.packed(name).tensors(f"{path}.{name.replace('_', '.')}")
+        return made
+
 
 class PackedLinear(PackedModule):
     """A linear layer with a packed weight ``[out, in]``."""

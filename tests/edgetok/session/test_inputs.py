@@ -12,11 +12,12 @@ from edgetok.graph import TensorSpec, capture
 from edgetok.model import Component
 from edgetok.session.inputs import Fitted, Samples, seeded
 from edgetok.testing import zoo
+from edgetok.testing.trial import subject
 
 
 @pytest.fixture(scope="module")
 def bert():
-    return capture(zoo.bert())
+    return subject(zoo.bert).program
 
 
 def test_seeded_inputs_are_repeatable_and_fit(bert):
@@ -40,7 +41,7 @@ def test_masks_are_ones_then_zeros(bert):
 
 
 def test_only_the_batch_axis_changes():
-    program = capture(zoo.symbolic_tokens())
+    program = subject(zoo.symbolic_tokens).program
     assert seeded(program, 5, 0)["x"].shape == (5, 24, 32)
 
 

@@ -1,3 +1,5 @@
+from functools import cache
+
 import pytest
 
 from edgetok.recipe_file import make_recipe
@@ -6,10 +8,11 @@ from edgetok.session import inspect
 MODELS = ["vit", "bert", "dinov3", "windowed", "causal", "symbolic_tokens", "space_time"]
 
 
-@pytest.fixture
-def look(monkeypatch, tmp_path):
+@pytest.fixture(scope="module")
+def look():
     """``look("vit")``: the inspection of a model of the zoo, through the same door as a user's factory."""
 
+    @cache
     def run(name, plugins=""):
         return inspect(make_recipe({"model": f"edgetok.testing.zoo:{name}", "plugins": plugins}))
 

@@ -8,7 +8,7 @@ from edgetok.model import Component
 from edgetok.progress import Silent
 from edgetok.recipe_file import make_recipe
 from edgetok.session.clock import Clock
-from edgetok.session.interface import batched, delivered, dtype_of, fixed_batch
+from edgetok.session.interface import arithmetic_of, batched, delivered, dtype_of, fixed_batch
 from edgetok.session.prepare import find_tools, prepare
 
 
@@ -41,6 +41,14 @@ def test_a_batch_of_one_size(with_options):
     assert fixed_batch(prepared) == 3
     assert shapes(delivered(prepared, prepared.program.inputs)) == [("int64", (3, 24)), ("int64", (3, 24))]
     assert delivered(prepared, prepared.program.outputs)[0].shape == (3, 24, 32)
+
+
+def test_rounded_inputs_are_int8_where_weights_are_packed(prepared, with_options):
+    options = {"packed_activations": "int8"}
+    assert arithmetic_of(with_options(**options)) == "fp32"
+    packing = find_tools(make_recipe({"model": "m", "plugins": "mc-moe", "exporter": options}))
+    assert arithmetic_of(replace(prepared, tools=packing)) == "int8"
+    assert arithmetic_of(replace(prepared, tools=replace(packing, options=prepared.tools.options))) == "fp32"
 
 
 def test_half_precision_outside_too_only_where_asked_for(with_options):

@@ -19,7 +19,7 @@ TARGET = installed().target("cuda")
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="AOTInductor needs a C++ compiler, and there is no g++")
 def test_a_package_computes_the_same_at_any_batch(tmp_path):
-    program = Trial(Merge(), subject(zoo.transformer_encoder)).optimised
+    program = Trial(Merge(), subject(zoo.short_encoder)).optimised
     made = AotiExporter().export(program, TARGET, tmp_path, options=Options(device="cpu"))
     assert {path.name for path in made.files} == {"model.pt2", "model.json"}
     runner = AotiExporter().load(made.entry, threads=1)

@@ -15,7 +15,7 @@ from edgetok_exporters.coreml.combine import combine
 @pytest.fixture(scope="module")
 def budgets(merged, target, package):
     """The encoder with all tokens, and with fewer."""
-    programs = {"all_tokens": subject(zoo.transformer_encoder).dense, "fewer": merged("transformer_encoder")}
+    programs = {"all_tokens": subject(zoo.short_encoder).dense, "fewer": merged("short_encoder")}
     return {name: (made, package(made, target("coreml-gpu")).entry) for name, made in programs.items()}
 
 

@@ -52,7 +52,7 @@ def test_weights_are_stored_in_fewer_bits(name, scheme, worst, layers, target, p
 
 def test_only_the_weights_that_are_named(merged, target, package):
     """The matching multiplies by constant matrices too: none of them is quantised."""
-    found = quantised(merged("transformer_encoder"), "int8-weights")
+    found = quantised(merged("short_encoder"), "int8-weights")
     made = package(found, target())
     assert len(expanded(made.entry)) == len(found.precision.weights)
     assert all(step.outputs[0].name.startswith("p_") for step in expanded(made.entry))

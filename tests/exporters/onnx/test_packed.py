@@ -66,6 +66,21 @@ def test_half_precision(capture, here, inputs, tmp_path):
     check(program, entry, inputs, 2e-3)
 
 
+def test_inputs_are_rounded_where_that_is_asked_for(capture, here, inputs, tmp_path):
+    """A step of 8 bits is 1/40 of normal values' spread, its error 1/140; kernels that cannot compute as they do."""
+    support = WIDENED.model_copy(update={"rounded": NATIVE})
+    program, entry = export(capture, here, inputs, tmp_path, CASES, support, packed_activations="int8")
+    found = OnnxExporter().load(entry, threads=1)({name: value.numpy() for name, value in inputs.items()})
+    pairs = zip(found.values(), program.exported.module()(**inputs), strict=True)
+    errors = [float(np.linalg.norm(value - reference.numpy()) / reference.norm()) for value, reference in pairs]
+    assert max(errors) < 1.5e-2
+    assert sum(error > 1e-3 for error in errors) > len(CASES) / 2
+    products = [node for node in onnx.load(entry).graph.node if node.op_type == "MatMulNBits"]
+    attributes = [{each.name: each.i for each in node.attribute} for node in products]
+    assert {each["accuracy_level"] for each in attributes} == {4}
+    assert {each["bits"] for each in attributes} == {2, 4, 8}
+
+
 def test_groups_that_no_kernel_takes_are_written_in_standard_operators(capture, here, inputs, tmp_path):
     cases = [PackedCase(4, 40, 8), PackedCase(4, 48, 24, zero=False)]
     program, entry = export(capture, here, inputs, tmp_path, cases, NATIVE)

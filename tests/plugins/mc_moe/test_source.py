@@ -16,6 +16,7 @@ from edgetok_exporters.onnx import OnnxExporter
 from edgetok_plugins.mc_moe import McMoe
 from edgetok_plugins.mc_moe.compress import compress
 from edgetok_plugins.mc_moe.runtime import load_packed
+from edgetok_plugins.mc_moe.shards import Shards
 
 IDS = torch.arange(48).reshape(4, 12) * 7 % 64
 OPTIONS = McMoe(bits=2.0, group_size=8, method="rtn", odp=True)
@@ -50,9 +51,13 @@ def test_it_can_be_named_by_its_source(compressed):
     assert model.directory is None
 
 
-def test_it_is_not_compressed_again(compressed):
+def test_it_is_not_compressed_again_and_a_plan_reads_no_weights(compressed, monkeypatch):
+    """A plan reads widths, layouts and thresholds: a directory may be larger than memory."""
+    read, whole = [], Shards.read
+    monkeypatch.setattr(Shards, "read", lambda shards, name, *rest: read.append(name) or whole(shards, name, *rest))
     with pytest.raises(NothingToRewrite, match="mc-moe"):
         edgetok.optimize(str(compressed), plugins={"mc-moe": {}}, dry_run=True)
+    assert {name.rpartition(".")[2] for name in read} == {"bits", "layout", "odp"}
 
 
 def test_what_others_quantised_is_refused_by_name(compressed, tmp_path):
