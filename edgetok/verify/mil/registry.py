@@ -22,6 +22,7 @@ _FILES = (
     "normalisation",
     "pooling",
     "reduction",
+    "resizing",
     "shape",
 )
 

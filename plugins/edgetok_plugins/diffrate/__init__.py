@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field
 
 from edgetok.hookspecs import hookimpl
-from edgetok.plugin import TokenReduction
+from edgetok.proportional import PropAttn, Proportional
 from edgetok.schedule import Schedule, per_layer
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 api_version = "1"
 
 
-class DiffRate(TokenReduction):
+class DiffRate(Proportional):
     """Prune the least attended tokens of a layer, then merge the next ones into the rest.
 
     Tokens are ranked by importance: the attention the class token pays them, averaged over heads. The last ``prune``
@@ -62,12 +62,7 @@ class DiffRate(TokenReduction):
         default="plain",
         description="What a group becomes: its plain mean, its mean weighted by size, or that at the longest's length.",
     )
-    prop_attn: bool = Field(default=True, description="Proportional attention: add log size to attention scores.")
-
-    @property
-    def proportional(self) -> bool:  # type: ignore[override]
-        """Whether attention weighs tokens by size."""
-        return self.prop_attn
+    prop_attn: PropAttn = True
 
     def with_rates(self, dropped: Sequence[int], merged: Sequence[int]) -> Self:
         """The same with both numbers per layer."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from edgetok.hookspecs import hookimpl
-from edgetok.plugin import TokenReduction
+from edgetok.proportional import PropAttn, Proportional
 
 if TYPE_CHECKING:
     from edgetok.graph.signals import Signals
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 api_version = "1"
 
 
-class Expedit(TokenReduction):
+class Expedit(Proportional):
     """Replace the H x W patches by h x w superpixels after one layer; outputs per token are rebuilt from them.
 
     Centres start as the means of the cells of an h x w grid. ``iterations`` times each patch is shared among the
@@ -61,12 +61,7 @@ class Expedit(TokenReduction):
         json_schema_extra={"search": {"low": 0.01, "high": 1.0}},
     )
     reach: int = Field(default=2, ge=0, description="How many cells away a centre may be: 2 makes 5 x 5 of them.")
-    prop_attn: bool = Field(default=False, description="Proportional attention: add log size to attention scores.")
-
-    @property
-    def proportional(self) -> bool:  # type: ignore[override]
-        """Whether attention weighs tokens by size."""
-        return self.prop_attn
+    prop_attn: PropAttn = False
 
     def refuses(self, site: Site) -> str | None:
         """Tokens must be a grid."""

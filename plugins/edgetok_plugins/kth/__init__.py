@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field, field_validator
 
 from edgetok.hookspecs import hookimpl
-from edgetok.plugin import TokenReduction
+from edgetok.proportional import PropAttn, Proportional
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 api_version = "1"
 
 
-class Kth(TokenReduction):
+class Kth(Proportional):
     """Every k-th token stays, and each of the others merges into the most similar of those: N tokens become N / k.
 
     Similarity is the cosine of the keys averaged over heads; groups become the mean weighted by size, and attention
@@ -47,7 +47,7 @@ class Kth(TokenReduction):
         description="Layers after whose attention it acts, from 0, as [3,7]; empty for the one in the middle.",
     )
     tile: int = Field(default=256, ge=2, description="Neighbouring tokens that are compared with each other.")
-    prop_attn: bool = Field(default=True, description="Proportional attention: add log size to attention scores.")
+    prop_attn: PropAttn = True
 
     @field_validator("layers")
     @classmethod
@@ -55,11 +55,6 @@ class Kth(TokenReduction):
         if any(layer < 0 for layer in layers):
             raise ValueError(f"layers count from 0, got {layers}")
         return layers
-
-    @property
-    def proportional(self) -> bool:  # type: ignore[override]
-        """Whether attention weighs tokens by size."""
-        return self.prop_attn
 
     def keep(self, site: Site, tokens: int) -> int:
         """A k-th of every tile, and what is in none."""

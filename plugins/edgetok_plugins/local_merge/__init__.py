@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from edgetok.hookspecs import hookimpl
+from edgetok.proportional import PropAttn, Proportional
 from edgetok.schedule import Scheduled
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 api_version = "1"
 
 
-class LocalMerge(Scheduled):
+class LocalMerge(Proportional, Scheduled):
     """Token Merging inside tiles of neighbouring tokens: time and memory grow with N, not with its square.
 
     The tokens behind the protected front are cut into ``n`` runs of about ``tile`` tokens. In each, those at even
@@ -54,12 +55,7 @@ class LocalMerge(Scheduled):
         description="Order within a tile: 'reference' puts unmerged even tokens before odd ones, 'kept' keeps the "
         "original order. Models with positions inside their layers (RoPE, relative biases) always use 'kept'.",
     )
-    prop_attn: bool = Field(default=True, description="Proportional attention: add log size to attention scores.")
-
-    @property
-    def proportional(self) -> bool:  # type: ignore[override]
-        """Whether attention weighs tokens by size."""
-        return self.prop_attn
+    prop_attn: PropAttn = True
 
     def keep(self, site: Site, tokens: int) -> int:
         """All but the same number in each tile."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from edgetok.hookspecs import hookimpl
-from edgetok.plugin import TokenReduction
+from edgetok.proportional import PropAttn, Proportional
 from edgetok_plugins.temporal.clips import Clips
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 api_version = "1"
 
 
-class Temporal(TokenReduction):
+class Temporal(Proportional):
     """Reduce tokens between frames, where attention spans frames x positions at once.
 
     ``how=merge`` joins neighbouring clips, which are frames at first, two by two, as TempMe does: the ``share`` of the
@@ -64,7 +64,7 @@ class Temporal(TokenReduction):
     frames: int = Field(
         default=0, ge=0, description="Frames in the sequence, where the labels do not show them; 0 reads the labels."
     )
-    prop_attn: bool = Field(default=True, description="Proportional attention: add log size to attention scores.")
+    prop_attn: PropAttn = True
 
     @field_validator("layers")
     @classmethod
@@ -72,11 +72,6 @@ class Temporal(TokenReduction):
         if any(layer < 0 for layer in layers) or list(layers) != sorted(set(layers)):
             raise ValueError(f"layers count from 0 and ascend, got {layers}")
         return layers
-
-    @property
-    def proportional(self) -> bool:  # type: ignore[override]
-        """Whether attention weighs tokens by size."""
-        return self.prop_attn
 
     def refuses(self, site: Site) -> str | None:
         """Tokens must be frames x positions, at least two frames of them."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from edgetok.hookspecs import hookimpl
+from edgetok.proportional import PropAttn, Proportional
 from edgetok.schedule import Scheduled
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 api_version = "1"
 
 
-class ToFu(Scheduled):
+class ToFu(Proportional, Scheduled):
     """Match as Token Merging does; drop the sources in early layers, fuse them at full length in later ones.
 
     Tokens at even places are matched with their most similar ones at odd places, and the r best links are taken, by
@@ -52,12 +53,7 @@ class ToFu(Scheduled):
     later: Literal["mlerp", "mean"] = Field(
         default="mlerp", description="How later layers merge: at the length of the longest, or as the plain mean."
     )
-    prop_attn: bool = Field(default=True, description="Proportional attention: add log size to attention scores.")
-
-    @property
-    def proportional(self) -> bool:  # type: ignore[override]
-        """Whether attention weighs tokens by size."""
-        return self.prop_attn
+    prop_attn: PropAttn = True
 
     def prunes(self, site: Site) -> bool:
         """Whether a layer prunes what it matched."""

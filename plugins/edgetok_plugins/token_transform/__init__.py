@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from edgetok.hookspecs import hookimpl
+from edgetok.proportional import PropAttn, Proportional
 from edgetok.schedule import Scheduled
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 api_version = "1"
 
 
-class TokenTransform(Scheduled):
+class TokenTransform(Proportional, Scheduled):
     """Every new token is a weighted mean of all old ones: ``X' = W X`` with a full matrix.
 
     The N - r tokens that the class token attends to most, averaged over heads, are anchors. Each token i is shared
@@ -47,12 +48,7 @@ class TokenTransform(Scheduled):
         description="How sharply a token goes to its most similar anchor.",
         json_schema_extra={"search": {"low": 0.002, "high": 0.2}},
     )
-    prop_attn: bool = Field(default=True, description="Proportional attention: add log size to attention scores.")
-
-    @property
-    def proportional(self) -> bool:  # type: ignore[override]
-        """Whether attention weighs tokens by size."""
-        return self.prop_attn
+    prop_attn: PropAttn = True
 
     def reduce(self, signals: Signals, keep: int) -> TokenMap:
         """Choose anchors by attention, then share all tokens among them."""

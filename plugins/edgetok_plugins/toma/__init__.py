@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from edgetok.gridded import Grid, Gridded, MinTokens
 from edgetok.hookspecs import hookimpl
-from edgetok.plugin import TokenReduction
+from edgetok.proportional import PropAttn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 api_version = "1"
 
 
-class ToMA(TokenReduction):
+class ToMA(Gridded):
     """Merge the tokens of an image before an attention's projections, and unmerge its result before it is added.
 
     The grid is cut into regions of about ``tile x tile`` tokens, and ``ratio`` of each region's tokens goes.
@@ -42,6 +43,9 @@ class ToMA(TokenReduction):
     has no static form on phones. ``rounds`` takes several destinations at once: one at a time makes a graph as deep as
     there are destinations. tomesd draws a random place in each cell and compares the whole image; here the place is
     fixed and regions compare with themselves. Cross-attention and MLPs see all tokens, as tomesd's default has it.
+
+    Tests hold files against torch: a U-Net's in onnxruntime, a level of one in Core ML and in ExecuTorch (XNNPACK).
+    Core ML's is fp32: with the time step as an input, fp16 is too coarse for the dense model already.
     """
 
     name: ClassVar[str] = "toma"
@@ -60,31 +64,17 @@ class ToMA(TokenReduction):
     tile: int = Field(default=8, ge=2, description="Side of a region; the divisor of the grid's side nearest to it.")
     temperature: float = Field(default=0.05, gt=0.0, description="How sharply toma gives a token to its destination.")
     rounds: int = Field(default=8, ge=1, description="In how many rounds toma chooses the destinations of a region.")
-    min_tokens: int = Field(
-        default=1024, ge=1, description="Attentions over fewer tokens than this, text aside, are left alone."
-    )
-    grid: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = Field(
-        default=None, description="Rows and columns of the tokens, as [64,64], for models that do not show them."
-    )
-    prop_attn: bool = Field(default=False, description="Proportional attention: add log size to attention scores.")
-
-    @property
-    def proportional(self) -> bool:  # type: ignore[override]
-        """Whether attention weighs tokens by size."""
-        return self.prop_attn
+    min_tokens: MinTokens = 1024
+    grid: Grid = None
+    prop_attn: PropAttn = False
 
     def refuses(self, site: Site) -> str | None:
         """Tokens must be a grid that can be cut, large enough to be worth it."""
-        reason, free = site.obstacle_to(self.extent), site.mergeable(site.tokens)
+        reason = super().refuses(site)
         if reason is not None:
             return reason
-        if free < self.min_tokens:
-            return f"its {free} tokens are fewer than min_tokens = {self.min_tokens}"
-        grid = site.grid or self.grid
-        if grid is None or grid[0] * grid[1] != free:
-            return f"its {free} tokens are not known to be a grid; if they are, say grid=[rows,columns]"
-        height, width = (_divisor(side, self.tile) for side in grid)
-        if min(height, width) == 1:
+        grid = self.grid_of(site)
+        if min(_divisor(side, self.tile) for side in grid) == 1:
             return "its grid of {} x {} tokens cannot be cut into regions".format(*grid)
         return self._nothing_goes(site) if self.ratio else None
 
@@ -98,8 +88,7 @@ class ToMA(TokenReduction):
     def _regions(self, site: Site, front: int = 0) -> Regions:
         from edgetok.graph.regions import Regions
 
-        grid = site.grid or self.grid
-        assert grid is not None, "refused elsewhere"
+        grid = self.grid_of(site)
         return Regions(front, *grid, *(_divisor(side, self.tile) for side in grid))
 
     def _gone(self, regions: Regions) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from edgetok.hookspecs import hookimpl
+from edgetok.proportional import Proportional
 from edgetok.schedule import Scheduled
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 api_version = "1"
 
 
-class ToMe(Scheduled):
+class ToMe(Proportional, Scheduled):
     """Merge the r most similar pairs of tokens after every attention.
 
     With ``k`` the keys averaged over heads, A the tokens at even and B at odd places, every token of A is linked to its
@@ -58,12 +59,8 @@ class ToMe(Scheduled):
         le=1.0,
         description="How much the class token's attention to a token speaks against merging it: 0.02 takes 0.02 off "
         "the similarities of a token that gets the mean attention, 0.2 where it gets ten times that.",
+        json_schema_extra={"search": {"low": 0.0, "high": 0.1, "guess": 0.05}},
     )
-
-    @property
-    def proportional(self) -> bool:  # type: ignore[override]
-        """Whether attention weighs tokens by size."""
-        return self.prop_attn
 
     def remark(self, site: Site, tokens: int) -> str | None:
         """Say where r was capped, and where the model decides the order."""
