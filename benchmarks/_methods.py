@@ -104,6 +104,7 @@ METHODS = (
     scheduled("tome, from 3rd layer", ToMe(), from_layer(2)),
     scheduled("tome, from 3rd layer, protected", ToMe(protect=0.02), from_layer(2)),
     scheduled("pitome", PiToMe()),
+    scheduled("pitome, as its paper matches", PiToMe(matching="energy")),
     scheduled("tofu", ToFu()),
     scheduled("local-merge, 2 tiles", LocalMerge(tile=98)),
     diffrate("diffrate, half pruned", DiffRate(), 0.5),

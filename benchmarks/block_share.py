@@ -13,11 +13,8 @@ rounds, and none needs a profiler, whose own cost per node is as large as these 
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import random
 import statistics
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,12 +25,10 @@ from typing import Any
 import numpy as np
 import torch
 from _ceiling import free_drop
-from _setting import commit, machine, versions
+from _setting import load_or_exit, versions, write_result
 from _vits import Shape, captured, reduced
 
 from edgetok.bench.latency import Latency, bench
-from edgetok.bench.quiet import load_average, require_quiet
-from edgetok.errors import BenchRefused
 from edgetok.graph import Program, rewrite
 from edgetok.registry import installed
 from edgetok.schedule import Scheduled
@@ -45,6 +40,7 @@ LAYERS, MERGES = 3, 2
 RESULT = Path(__file__).resolve().parent / "results" / "block_share.json"
 TARGET = installed().target("onnx-cpu")
 EXPORTER = OnnxExporter()
+OPTIONS = EXPORTER.Options(**TARGET.options)
 
 
 @dataclass(frozen=True)
@@ -76,11 +72,7 @@ def main() -> int:
     parser.add_argument("--loads", type=int, default=4, help="how often files are loaded anew")
     parser.add_argument("--out", type=Path, default=RESULT)
     wanted = parser.parse_args()
-    try:
-        load = load_average() if wanted.allow_load else require_quiet()
-    except BenchRefused as refused:
-        print(refused, file=sys.stderr)
-        return refused.exit_status
+    load = load_or_exit(wanted.allow_load)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         rows = [measure(case, Path(folder), wanted.seconds, wanted.loads) for case in CASES]
@@ -137,7 +129,7 @@ def share_of(times: Mapping[str, float]) -> dict[str, float]:
 
 def export(program: Program, folder: Path, stem: str) -> Path:
     """The file of a program."""
-    return EXPORTER.export(program, TARGET, folder, stem=stem).entry
+    return EXPORTER.export(program, TARGET, folder, stem=stem, options=OPTIONS).entry
 
 
 def timed(files: Mapping[str, Path], pixels: np.ndarray, seconds: float, seed: int) -> Latency:
@@ -156,19 +148,13 @@ def timed(files: Mapping[str, Path], pixels: np.ndarray, seconds: float, seed: i
 
 def write(wanted: argparse.Namespace, load: float | None, rows: list[dict[str, Any]]) -> None:
     """The JSON that documentation is generated from."""
-    wanted.out.parent.mkdir(parents=True, exist_ok=True)
-    result = {
-        "what": (__doc__ or "").splitlines()[0],
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": versions(),
-        "commit": commit(),
+    found = {
         "how": f"{wanted.seconds:.0f} s per setting in {wanted.loads} loads, one thread, batch 1, interleaved.",
         "load_average": load,
         "allowed_load": wanted.allow_load,
         "rows": rows,
     }
-    wanted.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(wanted.out, __doc__, found)
 
 
 if __name__ == "__main__":

@@ -10,15 +10,12 @@ architecture does not do what ``edgetok.testing.architectures`` says. Minutes.
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import torch
-from _setting import commit, machine, versions
+from _setting import write_result
 
 from edgetok.errors import EdgetokError
 from edgetok.registry import installed
@@ -86,17 +83,12 @@ def as_stated(found: Support) -> bool:
 
 def write(rows: list[Support]) -> None:
     """The JSON that documentation is generated from."""
-    result: dict[str, Any] = {
-        "what": (__doc__ or "").splitlines()[0],
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": versions(),
-        "commit": commit(),
+    found = {
         "plugin": {"name": PLUGIN.name, "options": PLUGIN.options()},
         "target": TARGET,
-        "rows": [found.model_dump(mode="json", exclude={"seconds"}) for found in rows],
+        "rows": [each.model_dump(mode="json", exclude={"seconds"}) for each in rows],
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(RESULT, __doc__, found)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,6 @@ placed, and how long exports take. Writes ``benchmarks/results/executorch_mergin
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import sys
 import tempfile
 from dataclasses import asdict
 from functools import partial
@@ -23,12 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 from _ceiling import free_drop
-from _setting import commit, machine, versions
+from _setting import load_or_exit, write_result
 from _vits import SHAPES, Shape, captured, merged
 
 from edgetok.bench.latency import bench
-from edgetok.bench.quiet import load_average, require_quiet
-from edgetok.errors import BenchRefused
 from edgetok.exporter import Exported
 from edgetok.graph import rewrite
 from edgetok.registry import installed
@@ -42,12 +37,7 @@ EXPORTER = ExecutorchExporter()
 def main() -> int:
     """Measure and write the result."""
     wanted = arguments()
-    try:
-        load = load_average() if wanted.allow_load else require_quiet()
-    except BenchRefused as refused:
-        print(refused, file=sys.stderr)
-        print("  --allow-load measures all the same and records the load.", file=sys.stderr)
-        return refused.exit_status
+    load = load_or_exit(wanted.allow_load)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         rows = [row for shape in wanted.model for row in measure(shape, wanted, Path(folder))]
@@ -121,19 +111,13 @@ def exports(made: dict[str, Exported]) -> dict[str, Any]:
 
 def write(wanted: argparse.Namespace, load: float | None, rows: list[dict[str, Any]]) -> None:
     """The JSON that documentation is generated from."""
-    wanted.out.parent.mkdir(parents=True, exist_ok=True)
-    result = {
-        "what": (__doc__ or "").splitlines()[0],
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": {**versions(), "executorch": version("executorch")},
-        "commit": commit(),
+    found = {
         "load_average": load,
         "allowed_load": wanted.allow_load,
         "seconds_per_setting": wanted.seconds,
         "rows": rows,
     }
-    wanted.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(wanted.out, __doc__, found, "executorch")
 
 
 if __name__ == "__main__":

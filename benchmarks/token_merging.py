@@ -12,11 +12,8 @@ memory. Writes ``benchmarks/results/token_merging.json``; refuses to run on a bu
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -27,13 +24,11 @@ from typing import Any
 import numpy as np
 import torch
 from _ceiling import free_drop
-from _setting import commit, machine, versions
+from _setting import load_or_exit, versions, write_result
 from _vits import SHAPES, Shape, captured, component_of, merged
 
 from edgetok.bench.cold import measure_cold
 from edgetok.bench.latency import Latency, bench
-from edgetok.bench.quiet import load_average, require_quiet
-from edgetok.errors import BenchRefused
 from edgetok.graph import Program, capture, rewrite
 from edgetok.registry import installed
 from edgetok_exporters.onnx import OnnxExporter
@@ -42,18 +37,14 @@ LOADS = 6
 RESULT = Path(__file__).resolve().parent / "results" / "token_merging.json"
 TARGET = installed().target("onnx-cpu")
 EXPORTER = OnnxExporter()
+OPTIONS = EXPORTER.Options(**TARGET.options)
 Files = dict[str, Path]
 
 
 def main() -> int:
     """Measure and write the result."""
     wanted = arguments()
-    try:
-        load = load_average() if wanted.allow_load else require_quiet()
-    except BenchRefused as refused:
-        print(refused, file=sys.stderr)
-        print("  --allow-load measures all the same and records the load.", file=sys.stderr)
-        return refused.exit_status
+    load = load_or_exit(wanted.allow_load)
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     exports: list[dict[str, Any]] = []
@@ -100,7 +91,7 @@ def measure(shape: Shape, wanted: argparse.Namespace, folder: Path) -> list[dict
 
 def export(program: Program, folder: Path, stem: str) -> Path:
     """The file of a program."""
-    return EXPORTER.export(program, TARGET, folder, stem=stem).entry
+    return EXPORTER.export(program, TARGET, folder, stem=stem, options=OPTIONS).entry
 
 
 def timed(files: Files, batch: int, threads: int, seconds: float) -> dict[str, Any]:
@@ -188,20 +179,14 @@ def best_of(repeats: int, act: Callable[[], object]) -> float:
 
 def write(wanted: argparse.Namespace, load: float | None, rows: list[dict[str, Any]], exports: list[Any]) -> None:
     """The JSON that documentation is generated from."""
-    wanted.out.parent.mkdir(parents=True, exist_ok=True)
-    result = {
-        "what": (__doc__ or "").splitlines()[0],
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": versions(),
-        "commit": commit(),
+    found = {
         "load_average": load,
         "allowed_load": wanted.allow_load,
         "seconds_per_setting": wanted.seconds,
         "rows": rows,
         "exports": exports,
     }
-    wanted.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(wanted.out, __doc__, found)
 
 
 if __name__ == "__main__":

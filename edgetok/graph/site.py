@@ -99,6 +99,9 @@ class _Finder:
         self.masks = understand_masks(program)
         self.data = data_inputs(program.graph, program.placeholders.values())
         self.features = feature_nodes(program.graph, self.data)
+        given = [n for n, names in self.data.items() if n.op == "placeholder" and names and self.labels.has(n)]
+        axes = [factors.ids(axis) for node in given for axis in self.labels.axes(node)]
+        self.input_axes = {axis[0] for axis in axes if len(axis) == 1}
 
     def spaces(self) -> dict[fx.Node, Space]:
         """The token space of every self-attention."""
@@ -117,6 +120,7 @@ class _Finder:
         own = [n for n, s in spaces.items() if s is space]
         anchor = self.anchor(node, space)
         lead = [f for axis in self.labels.axes(node.args[0])[:-2] for f in axis]  # type: ignore[arg-type]
+        samples = self.samples(lead, anchor, space, spaces)
         return Site(
             name=module_of(node) or node.name,
             index=own.index(node),
@@ -127,13 +131,21 @@ class _Finder:
             heads=factors.size(f for f in lead if "channel" in f.tags),
             mask=self.masks[node],
             positions=self.has_positions(space, own),
-            obstacle=self.obstacle(node, space, anchor, lead),
+            obstacle=self.obstacle(node, space, anchor, [f for f in lead if f not in samples]),
             grid=_grid(space),
             node=node,
             anchor=anchor,
             batch=tuple(f for f in lead if "channel" not in f.tags),
             confined={extent: self.within(node, space, extent, lead) for extent in CONFINED},
         )
+
+    def samples(
+        self, lead: list[Factor], anchor: fx.Node | None, space: Space, spaces: dict[fx.Node, Space]
+    ) -> list[Factor]:
+        """The factors of a batch whose entries are samples of their own."""
+        after, every = _after(anchor), set(spaces.values())
+        whole = [f for f in lead if f.id in self.input_axes]
+        return [f for f in whole if obstacles.is_sample(f, after, space, every, self.labels)]
 
     def within(self, node: fx.Node, space: Space, extent: Extent, lead: list[Factor]) -> str | None:
         """What stops the engine from following a reduction that is this attention's own."""

@@ -2,7 +2,9 @@
 
 Every layer of a space is taken to cost the same at the same number of tokens, and costs of layers to add up. The
 programs remove tokens early, half-way and everywhere, so that a layer's saving and the cost of a reduction itself can
-be told apart; the fit is by least squares, and what lies between two measured shares is interpolated linearly.
+be told apart; where options are searched that name a guess, constant r is timed with it too, since what they add to a
+reduction must not pass for free. The fit is by least squares, and what lies between two measured shares is
+interpolated linearly.
 """
 
 from __future__ import annotations
@@ -31,9 +33,13 @@ SHARES = (1.0, 0.75, 0.5, 0.25)
 """Shares of the dense tokens at which a layer's saving is fitted."""
 
 
-def predict(curve: Curve, loads: Sequence[float], merges: int) -> float:
-    """Latency relative to dense of layers that run on these shares of their tokens, with so many reductions."""
-    return 1.0 - sum(float(_weights(load) @ np.asarray(curve.saved)) for load in loads) + merges * curve.merge
+def predict(curve: Curve, loads: Sequence[float], merges: int, moved: int = 0) -> float:
+    """Latency relative to dense of layers that run on these shares of their tokens, with so many reductions.
+
+    ``moved`` of the reductions have options away from those given.
+    """
+    saved = sum(float(_weights(load) @ np.asarray(curve.saved)) for load in loads)
+    return 1.0 - saved + merges * curve.merge + moved * curve.moved
 
 
 def _weights(load: float) -> np.ndarray:
@@ -46,7 +52,10 @@ def _weights(load: float) -> np.ndarray:
 
 
 def programs(setting: Setting) -> list[Candidate]:
-    """What is timed: a quarter, half or three quarters gone from the first layer or the middle one on; constant r."""
+    """What is timed: a quarter, half or three quarters gone from the first layer or the middle one on; constant r.
+
+    Constant r also with guessed options, where the plugin has any.
+    """
     layers, tokens = setting.layers, setting.mergeable + 1
     early = [
         [0] * at + list(gone) + [0] * (layers - at - len(gone))
@@ -56,7 +65,9 @@ def programs(setting: Setting) -> list[Candidate]:
     ]
     constant = [[tokens // (share * layers)] * layers for share in (4, 2)]
     made = [setting.candidate(removed) for removed in [*early, *constant]]
-    return list({c.removed: c for c in made if any(c.removed)}.values())
+    found = list({c.removed: c for c in made if any(c.removed)}.values())
+    guessed = [setting.candidate(removed, setting.guessed) for removed in constant] if setting.guessed else []
+    return [*found, *({c.removed: c for c in guessed if any(c.removed)}.values())]
 
 
 def measure(setting: Setting, samples: Samples, folder: Path, *, runs: int, threads: int, progress: Progress) -> Curve:
@@ -72,11 +83,14 @@ def measure(setting: Setting, samples: Samples, folder: Path, *, runs: int, thre
         timed = time_all(setting, [dense, *chosen], samples, folder, runs=runs, threads=threads, progress=progress)
     ratios = [timed.ratios[str(i)] for i in range(1, len(chosen) + 1)]
     measured = [1.0 / ratio.ratio for ratio in ratios]
-    saved, merge = fit([c.loads for c in chosen], [c.merges for c in chosen], measured)
+    moves = [setting.moved(c) for c in chosen]
+    saved, merge, moved = fit([c.loads for c in chosen], [c.merges for c in chosen], moves, measured)
     curve = Curve(
         shares=SHARES,
         saved=saved,
         merge=merge,
+        moved=moved,
+        guessed=dict(setting.guessed),
         dense_ms=timed.times["0"].p50_ms,
         rows=(),
         threads=threads,
@@ -89,9 +103,10 @@ def measure(setting: Setting, samples: Samples, folder: Path, *, runs: int, thre
             tokens=c.tokens,
             measured=value,
             spread=(1.0 / ratio.spread[1], 1.0 / ratio.spread[0]),
-            fitted=predict(curve, c.loads, c.merges),
+            fitted=predict(curve, c.loads, c.merges, moves[i]),
+            guessed=moves[i] > 0,
         )
-        for c, value, ratio in zip(chosen, measured, ratios, strict=True)
+        for i, (c, value, ratio) in enumerate(zip(chosen, measured, ratios, strict=True))
     )
     worst = max(abs(row.fitted - row.measured) for row in rows)
     how = (
@@ -157,13 +172,22 @@ def _require_real(runner: Runner, setting: Setting) -> None:
 
 
 def fit(
-    loads: Sequence[Sequence[float]], merges: Sequence[int], measured: Sequence[float]
-) -> tuple[tuple[float, ...], float]:
-    """What a layer saves at each of ``SHARES``, and what a reduction costs; neither below zero, savings not falling."""
+    loads: Sequence[Sequence[float]], merges: Sequence[int], moved: Sequence[int], measured: Sequence[float]
+) -> tuple[tuple[float, ...], float, float]:
+    """What a layer saves at each of ``SHARES``, what a reduction costs, and what it costs more with options moved.
+
+    None is below zero, and savings do not fall.
+    """
     shares = np.stack([np.stack([_weights(load) for load in each]).sum(0) for each in loads])
-    matrix, target = np.column_stack([-shares[:, 1:], merges]), np.asarray(measured) - 1.0
-    solution = np.linalg.lstsq(matrix, target, rcond=None)[0]
-    if solution[-1] < 0:
-        solution = np.append(np.linalg.lstsq(matrix[:, :-1], target, rcond=None)[0], 0.0)
-    saved = np.maximum.accumulate(np.append(0.0, solution[:-1]))
-    return tuple(float(s) for s in saved), float(solution[-1])
+    columns, target = [*-shares[:, 1:].T, np.asarray(merges), np.asarray(moved)], np.asarray(measured) - 1.0
+    free = [i for i, column in enumerate(columns) if i < len(SHARES) - 1 or column.any()]
+    while True:
+        solution = np.zeros(len(columns))
+        solution[free] = np.linalg.lstsq(np.column_stack([columns[i] for i in free]), target, rcond=None)[0]
+        negative = [i for i in free if i >= len(SHARES) - 1 and solution[i] < 0]
+        if not negative:
+            break
+        free = [i for i in free if i not in negative]
+    *savings, merge, more = solution
+    saved = np.maximum.accumulate(np.append(0.0, savings))
+    return tuple(float(s) for s in saved), float(merge), float(more)

@@ -143,9 +143,15 @@ def _curve(tuned: Tuned) -> Markup | None:
     curve = tuned.curve
     if curve is None:
         return section("Latency", tag("p", "Not measured; schedules are compared by their tokens.", class_="how"))
-    head = ("tokens after each attention", "measured, of dense", "fitted")
+    head = ("tokens after each attention", "options", "measured, of dense", "fitted")
+    guessed = ", ".join(f"{name} {value}" for name, value in curve.guessed.items())
     rows = [
-        (" ".join(map(str, r.tokens)), f"{r.measured:.3f} ({r.spread[0]:.3f} to {r.spread[1]:.3f})", f"{r.fitted:.3f}")
+        (
+            " ".join(map(str, r.tokens)),
+            guessed if r.guessed else "as given",
+            f"{r.measured:.3f} ({r.spread[0]:.3f} to {r.spread[1]:.3f})",
+            f"{r.fitted:.3f}",
+        )
         for r in curve.rows
     ]
     load = "" if curve.load_average is None else f"; load average {curve.load_average:.2f}"

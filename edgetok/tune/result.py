@@ -52,19 +52,23 @@ class CurveRow(Part):
     measured: float
     spread: tuple[float, float]
     fitted: float
+    guessed: bool = Field(False, description="with the options of the curve's ``guessed``")
 
 
 class Curve(Part):
     """Latency against tokens on the target's runtime, relative to the dense file.
 
     ``saved[i]`` is what one layer saves when it runs on ``shares[i]`` of its tokens, ``merge`` what one reduction
-    costs, both as parts of the dense latency. A layer's share counts the tokens before its attention's reduction by a
-    third, those after by two thirds, as its weights do.
+    costs, both as parts of the dense latency; ``moved`` is what it costs more where the options that ``guessed`` names
+    are not those given, as timed with the values there. A layer's share counts the tokens before its attention's
+    reduction by a third, those after by two thirds, as its weights do.
     """
 
     shares: tuple[float, ...]
     saved: tuple[float, ...]
     merge: float
+    moved: float = 0.0
+    guessed: dict[str, JsonValue] = Field(default_factory=dict)
     dense_ms: float
     rows: tuple[CurveRow, ...]
     threads: int

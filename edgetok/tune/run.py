@@ -23,12 +23,13 @@ from edgetok.tune import study as studies
 from edgetok.tune.confirm import confirm, verdict
 from edgetok.tune.data import find_samples, fingerprints
 from edgetok.tune.gradient import learn
+from edgetok.tune.guesses import first_guesses
 from edgetok.tune.judge import Judge
 from edgetok.tune.page import render_html
 from edgetok.tune.result import Curve, Outcome, Point, Tuned
 from edgetok.tune.schedule import scaled
 from edgetok.tune.setting import Candidate, Setting
-from edgetok.tune.study import BUDGETS, Search, StudySettings, first_guesses, measured, open_study
+from edgetok.tune.study import BUDGETS, Search, StudySettings, measured, open_study
 from edgetok.tune.threshold import calibrate
 
 if TYPE_CHECKING:
@@ -221,16 +222,16 @@ def _by_gradient(run: _Run) -> list[Point]:
 
 def _searched(run: _Run, study: optuna.Study, settings: StudySettings) -> list[Point]:
     search = Search(study, run.setting, run.judge, run.goal)
-    guesses: dict[str, Any] = {"options as given": [1.0]}
     exact: list[Point] = []
+    along = {}
     if run.setting.is_scheduled:
         budget = 0.7 if run.goal.kind == "max-drop" else run.goal.value
         with run.clock.stage("thresholds"):
             threshold = calibrate(run.setting, run.judge, budget, run.goal.kind)
         exact.append(measured(run.setting, run.judge, threshold, "threshold"))
-        guesses = {**first_guesses(run.setting.layers), "along the threshold's": threshold.removed}
+        along = {"along the threshold's": threshold.removed}
     try:
-        search.run(settings.trials, guesses, run.clock.progress)
+        search.run(settings.trials, first_guesses(run.setting, along), run.clock.progress)
     except KeyboardInterrupt:
         kept = f"{len(search.points())} trials are kept in {settings.storage}; the same command goes on"
         run.clock.progress.log(kept if settings.storage else "no --storage was given: the trials are lost")

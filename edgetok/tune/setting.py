@@ -124,6 +124,20 @@ class Setting:
         """Whether the plugin takes a number per layer."""
         return self.plugin.with_schedule([0]) is not None
 
+    @cached_property
+    def guessed(self) -> Mapping[str, Any]:
+        """Options whose search space names a value worth trying first, at that value, where it is not the one given."""
+        given = self.plugin.model_dump(mode="json")
+        spaces = searched(self.plugin)
+        return {
+            name: space["guess"] for name, space in spaces.items() if space.get("guess", given[name]) != given[name]
+        }
+
+    def moved(self, candidate: Candidate) -> int:
+        """How many reductions a candidate has whose options are away from those given, where guesses were timed."""
+        given, found = (plugin.model_dump(mode="json") for plugin in (self.plugin, candidate.plugin))
+        return candidate.merges if any(found[name] != given[name] for name in self.guessed) else 0
+
     def candidate(self, removed: Sequence[int] | None = None, options: Mapping[str, Any] | None = None) -> Candidate:
         """The plugin with other options, and a schedule where it has one."""
         plugin = self.plugin
@@ -163,7 +177,9 @@ class Setting:
         """Predicted from the curve, relative to dense; ``None`` without one."""
         from edgetok.tune.curve import predict
 
-        return None if self.curve is None else predict(self.curve, candidate.loads, candidate.merges)
+        if self.curve is None:
+            return None
+        return predict(self.curve, candidate.loads, candidate.merges, self.moved(candidate))
 
     def cost(self, candidate: Candidate, kind: str) -> float:
         """What a budget of a kind of goal bounds: tokens for ``tokens``, else latency where it is known."""

@@ -1,9 +1,10 @@
 """The search: an Optuna study over weights of layers, options and, where the goal leaves it free, the budget.
 
-A trial draws weights at a few places along the layers; the schedule proportional to the line through them is scaled to
-the budget: every trial keeps the goal, and what is searched is where tokens go. (A weight of its own for every
-layer would fit the tuning samples before it fits the model.) Where the goal bounds the loss, the budget is drawn too
-and the study has two objectives, cost and loss. A study in a storage is resumed, and joined by other processes.
+A trial draws how many layers at the beginning are left alone, and weights at a few places along the others; the
+schedule proportional to the line through them is scaled to the budget: every trial keeps the goal, and what is searched
+is where tokens go. (A weight of its own for every layer would fit the tuning samples before it fits the model.) Where
+the goal bounds the loss, the budget is drawn too and the study has two objectives, cost and loss. A study in a storage
+is resumed, and joined by other processes.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetok.errors import BadCommand, MissingExtra
+from edgetok.tune.guesses import latest_start
 from edgetok.tune.result import Curve, Point
-from edgetok.tune.schedule import linear, scaled, stretched
+from edgetok.tune.schedule import scaled, stretched
 from edgetok.tune.setting import searched
 
 if TYPE_CHECKING:
@@ -25,13 +27,14 @@ if TYPE_CHECKING:
 
     from edgetok.progress import Progress
     from edgetok.tune.goal import Goal
+    from edgetok.tune.guesses import Guess
     from edgetok.tune.judge import Judge
     from edgetok.tune.setting import Candidate, Setting
 
 KNOTS = 5
 """Places along the layers where a trial draws a weight, at most."""
 BUDGETS = (0.9, 0.8, 0.7, 0.6, 0.5)
-"""Budgets at which constant r is tried where the goal leaves the budget free."""
+"""Budgets at which constant r is tried where the goal leaves the budget free; other guesses at every other one."""
 
 
 @dataclass(frozen=True)
@@ -127,26 +130,32 @@ class Search:
     def __init__(self, study: optuna.Study, setting: Setting, judge: Judge, goal: Goal) -> None:
         self.study, self.setting, self.judge, self.goal = study, setting, judge, goal
         self.options = searched(setting.plugin)
-        self.knots = min(KNOTS, setting.layers)
+        self.latest = latest_start(setting.layers)
+        self.knots = min(KNOTS, setting.layers - self.latest)
 
-    def run(self, trials: int, first: Mapping[str, Sequence[float]], progress: Progress) -> None:
-        """Try the baselines and other first guesses, then what the sampler proposes; Ctrl-C keeps what is done."""
-        for origin, weights in first.items():
-            for budget in BUDGETS if self.goal.kind == "max-drop" else (None,):
-                self._enqueue(origin, weights, budget)
+    def run(self, trials: int, first: Sequence[Guess], progress: Progress) -> None:
+        """Try the first guesses, then what the sampler proposes; Ctrl-C keeps what is done."""
+        for guess in first:
+            for budget in self._budgets(guess):
+                self._enqueue(guess, budget)
         with progress.stage("trials", total=trials):
             self.study.optimize(self._objective, n_trials=trials, callbacks=[lambda *_: progress.advance()])
 
-    def _enqueue(self, origin: str, weights: Sequence[float], budget: float | None) -> None:
+    def _budgets(self, guess: Guess) -> Sequence[float | None]:
+        if self.goal.kind != "max-drop" or not self.setting.is_scheduled:
+            return (None,)
+        return BUDGETS if guess.origin == "constant" else BUDGETS[1::2]
+
+    def _enqueue(self, guess: Guess, budget: float | None) -> None:
         params: dict[str, Any] = {}
         if self.setting.is_scheduled:
-            drawn = stretched(weights, self.knots)
-            params = {f"w{i}": w / (max(drawn) or 1.0) for i, w in enumerate(drawn)}
-        if budget is not None and self.setting.is_scheduled:
+            drawn = stretched(guess.weights, self.knots)
+            params = {"start": guess.start, **{f"w{i}": w / (max(drawn) or 1.0) for i, w in enumerate(drawn)}}
+        if budget is not None:
             params["budget"] = budget
-        current = self.setting.plugin.model_dump(mode="json")
+        current = {**self.setting.plugin.model_dump(mode="json"), **guess.options}
         params |= {name: current[name] for name in self.options}
-        self.study.enqueue_trial(params, user_attrs={"origin": origin}, skip_if_exists=True)
+        self.study.enqueue_trial(params, user_attrs={"origin": guess.origin}, skip_if_exists=True)
 
     def _objective(self, trial: optuna.Trial) -> float | tuple[float, float]:
         candidate = self._candidate(trial)
@@ -162,29 +171,21 @@ class Search:
         options = {name: _suggest(trial, name, space) for name, space in self.options.items()}
         if not self.setting.is_scheduled:
             return self.setting.candidate(options=options)
+        start = trial.suggest_int("start", 0, self.latest)
         drawn = [trial.suggest_float(f"w{i}", 0.0, 1.0) for i in range(self.knots)]
-        weights = stretched(drawn, self.setting.layers)
+        weights = [0.0] * start + stretched(drawn, self.setting.layers - start)
         budget = trial.suggest_float("budget", 0.3, 1.0) if self.goal.kind == "max-drop" else self.goal.value
         return scaled(self.setting, weights, budget, self.goal.kind, options)
 
     def _known(self, candidate: Candidate) -> Point | None:
         """What was found for the same options before, here or elsewhere."""
         wanted = candidate.plugin.options()
-        return next((point for point in self.points() if point.options == wanted), None)
+        return next((point for point in (*self.points(), *baselines(self.study)) if point.options == wanted), None)
 
     def points(self) -> list[Point]:
         """What all processes have found, in the order of trials."""
         found = (trial.user_attrs.get("point") for trial in self.study.get_trials(deepcopy=False))
         return [Point.model_validate_json(text) for text in found if text is not None]
-
-
-def first_guesses(layers: int) -> dict[str, list[float]]:
-    """Constant r, and what decreases or increases along the layers."""
-    return {
-        "constant": [1.0] * layers,
-        "decreasing": linear(layers, 1.0, 0.0),
-        "increasing": linear(layers, 0.0, 1.0),
-    }
 
 
 def measured(setting: Setting, judge: Judge, candidate: Candidate, origin: str = "search") -> Point:

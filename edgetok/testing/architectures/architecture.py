@@ -1,7 +1,8 @@
-"""One row of the support table: a model of transformers by the names of its classes."""
+"""One row of the support table: a model of transformers by the names of its classes, or a class of our own."""
 
 from __future__ import annotations
 
+import pydoc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
     from edgetok.model import Component
 
-Kind = Literal["classification", "embedding", "dense prediction", "detection", "audio", "text", "video", "time series"]
+Kind = Literal[
+    "classification", "embedding", "dense prediction", "detection", "3-D geometry", "audio", "text", "video",
+    "time series",
+]  # fmt: skip
 Inputs = Callable[[], dict[str, Tensor]]
 
 
@@ -35,7 +39,7 @@ class Architecture:
     Attributes:
         name: as its authors call it.
         kind: what it is for.
-        model, config: the names of its classes in transformers.
+        model, config: the names of its classes in transformers; without a config the path of a class of our own.
         options: of the config; values may be ``Config``.
         inputs: makes the example inputs, batch 2.
         refused: part of the reason why it is refused; empty where it must be rewritten.
@@ -53,13 +57,18 @@ class Architecture:
 
     def component(self) -> Component:
         """The model with seeded weights, in eval mode; transformers chooses its attention, as it does for people."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            module = self._built()
+        return component(self.model, module if self.part is None else self.part(module), self.inputs())
+
+    def _built(self) -> nn.Module:
+        if not self.config:
+            return pydoc.locate(self.model)(**self.options)  # type: ignore[operator,no-any-return]
         import transformers
 
         config = _made(Config(self.config, self.options), transformers)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            module = getattr(transformers, self.model)(config)
-        return component(self.model, module if self.part is None else self.part(module), self.inputs())
+        return getattr(transformers, self.model)(config)  # type: ignore[no-any-return]
 
 
 def _made(config: Config, transformers: Any) -> Any:

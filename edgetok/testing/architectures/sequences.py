@@ -106,7 +106,7 @@ ARCHITECTURES = (
     Architecture("PatchTST, one channel", "time series", "PatchTSTForPrediction", "PatchTSTConfig",
                  {**SERIES, "num_input_channels": 1}, _series(1)),
     Architecture("PatchTST, several channels", "time series", "PatchTSTForPrediction", "PatchTSTConfig",
-                 {**SERIES, "num_input_channels": 2}, _series(2), "batch contains"),
+                 {**SERIES, "num_input_channels": 2}, _series(2)),
     Architecture("PatchTSMixer", "time series", "PatchTSMixerModel", "PatchTSMixerConfig",
                  {"num_input_channels": 2, "context_length": 64, "patch_length": 4, "patch_stride": 4, "d_model": 32,
                   "num_layers": 2}, _series(2), "recognises"),

@@ -60,7 +60,13 @@ def test_the_goal_is_kept_and_latency_is_measured(tuned):
     assert result.found.latency is not None
     assert result.found.drop is not None
     assert "16 samples of tune_samples:evaluation" in result.evaluated_on
-    assert {p.origin for p in result.points} >= {"constant", "decreasing", "increasing", "threshold"}
+    assert {p.origin for p in result.points} >= {
+        "constant",
+        "constant from layer 2",
+        "constant, protect 0.05",
+        "threshold",
+    }
+    assert any(row.guessed for row in result.curve.rows)
 
 
 def test_the_page_shows_everything_and_fetches_nothing(tuned):

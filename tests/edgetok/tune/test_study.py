@@ -10,12 +10,13 @@ from edgetok.errors import BadCommand, MissingExtra
 from edgetok.progress import Silent
 from edgetok.tune.curve import SHARES
 from edgetok.tune.goal import Goal
+from edgetok.tune.guesses import Guess, first_guesses
 from edgetok.tune.result import Curve
+from edgetok.tune.schedule import scaled
 from edgetok.tune.study import (
     Search,
     StudySettings,
     baselines,
-    first_guesses,
     keep_baselines,
     measured,
     open_study,
@@ -40,25 +41,52 @@ def search(setting, judge, tmp_path):
     return make
 
 
-def test_every_trial_keeps_the_budget_and_constant_r_is_among_them(search):
-    first = search()
-    first.run(6, first_guesses(3), Silent())
+def test_every_trial_keeps_the_budget_and_every_guess_is_tried(search, setting):
+    first, guesses = search(), first_guesses(setting)
+    first.run(len(guesses) + 3, guesses, Silent())
     points = first.points()
-    assert [p.origin for p in points][:3] == ["constant", "decreasing", "increasing"]
-    assert {p.origin for p in points[3:]} == {"search"}
+    assert [p.origin for p in points] == [*(g.origin for g in guesses), *["search"] * 3]
     assert all(GOAL.met_by(p) for p in points)
     assert max(points[0].removed) - min(points[0].removed) <= 1
 
 
-def test_a_study_is_resumed_and_joined(search):
-    search().run(3, first_guesses(3), Silent())
+def test_a_guess_that_starts_late_is_that_schedule(search, setting):
+    """What no line through five places can say: nothing in the first layers, the same in all others."""
+    found = search()
+    found.run(2, [Guess("late", start=1), Guess("late, protected", start=1, options={"protect": 0.05})], Silent())
+    for point, protect in zip(found.points(), (0.0, 0.05), strict=True):
+        first, *others = point.removed
+        assert first == 0
+        assert max(others) - min(others) <= 1
+        assert min(others) > 0
+        assert point.options["protect"] == protect
+
+
+def test_the_sampler_draws_where_schedules_start_and_options(search, setting):
+    found = search()
+    found.run(12, [], Silent())
+    assert {trial.params["start"] for trial in found.study.trials} == {0, 1}
+    assert len({point.options["protect"] for point in found.points()}) > 6
+
+
+def test_a_study_is_resumed_and_joined(search, setting):
+    guesses = first_guesses(setting)
+    search().run(3, guesses, Silent())
     again = search(seed=1)
     assert len(again.points()) == 3
-    again.run(2, first_guesses(3), Silent())
+    again.run(2, guesses, Silent())
     assert len(again.points()) == 5
     assert [p.origin for p in again.points()].count("constant") == 1, "guesses are not tried twice"
     other = search()
     assert len(other.points()) == 5, "another process sees what this one found"
+
+
+def test_a_baseline_is_not_judged_again_as_a_guess(search, setting, judge):
+    found, constant = search(), scaled(setting, [1.0] * 3, GOAL.value, GOAL.kind)
+    known = measured(setting, judge, constant, "constant").model_copy(update={"kl": 123.0})
+    keep_baselines(found.study, [known])
+    found.run(1, [Guess("constant")], Silent())
+    assert found.points() == [known]
 
 
 def test_the_first_curve_and_all_baselines_are_shared(search, setting, judge):
@@ -94,7 +122,7 @@ def test_without_optuna_the_way_out_is_told(monkeypatch):
     assert "edgetok[tune]" in caught.value.hint
 
 
-def test_ctrl_c_keeps_what_is_done(search, monkeypatch):
+def test_ctrl_c_keeps_what_is_done(search, setting, monkeypatch):
     found = search()
     answer = Search._objective
     calls = iter(range(9))
@@ -106,16 +134,17 @@ def test_ctrl_c_keeps_what_is_done(search, monkeypatch):
 
     monkeypatch.setattr(Search, "_objective", pressed)
     with pytest.raises(KeyboardInterrupt):
-        found.run(5, first_guesses(3), Silent())
+        found.run(5, first_guesses(setting), Silent())
     assert len(search().points()) == 2
 
 
 def test_a_goal_that_leaves_the_budget_free_has_two_objectives(search):
     found = search(goal=FREE)
-    found.run(7, {"constant": [1.0] * 3}, Silent())
+    found.run(9, [Guess("constant"), Guess("other", start=1)], Silent())
     assert len(found.study.directions) == 2
     points = found.points()
     assert [p.origin for p in points].count("constant") == 5
+    assert [p.origin for p in points].count("other") == 2
     assert len({p.tokens_share for p in points}) >= 4
     best = FREE.best(points)
     assert best is None or best.loss_points <= 1.0
