@@ -1,5 +1,6 @@
 # make demo    optimise the sample model and print what it gained
 # make test    everything that must hold before a change goes in
+# make test-all   that, and the exhaustive tests: before a release
 #
 # Both build .venv first, from pyproject.toml and constraints.txt; a second run starts at once.
 # PYTHON=python3.12 chooses the interpreter, JOBS=4 the number of test processes.
@@ -18,10 +19,10 @@ PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python; d
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint fix types unit golden docs bench clean
+.PHONY: help demo test test-all lint fix types unit exhaustive golden docs bench clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "edgetok needs Python 3.11 or later; none was found (set PYTHON=...)" >&2; exit 1; }
@@ -37,7 +38,9 @@ build/digits/labels.tsv: samples/vit_digits/data.py | $(READY)
 demo: $(READY) build/digits/labels.tsv  ## optimise the sample model, print the before/after table and where the report is
 	$(BIN)/edgetok optimize -c samples/vit_digits/recipe.yaml -o build/demo --force
 
-test: lint types unit  ## lint, types and all tests
+test: lint types unit  ## lint, types and tests: what CI runs
+
+test-all: test exhaustive  ## the same, and the exhaustive tests: what a release runs
 
 lint: $(READY)  ## ruff, without changing files
 	$(BIN)/ruff check .
@@ -54,6 +57,9 @@ types: $(READY)  ## mypy --strict
 
 unit: $(READY)  ## the tests alone
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
+
+exhaustive: $(READY)  ## the tests that make test leaves out, alone
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m exhaustive
 
 golden: $(READY)  ## write the golden texts again; read the diff before you keep it
 	EDGETOK_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q -n $(JOBS) tests -k golden

@@ -55,7 +55,7 @@ def accuracy(report: Report) -> str:
 
 
 def parity(report: Report) -> str:
-    """Whether it passed, the worst output's signal-to-noise ratio, the largest difference, and what computed the file."""
+    """Whether it passed, the worst signal-to-noise ratio, the largest difference, and what computed the file."""
     found = report.parity
     noise = [part.rewritten.snr_db for part in found.outputs if part.rewritten.snr_db is not None]
     said = ["passed" if found.passed else "**failed**"]

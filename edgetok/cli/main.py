@@ -22,9 +22,8 @@ from edgetok.cli.schema import schema
 from edgetok.cli.targets import targets
 from edgetok.cli.tune import tune
 from edgetok.cli.verify import verify
-from edgetok.errors import BadCommand, EdgetokError
+from edgetok.errors import BadCommand, EdgetokError, Interrupted
 
-INTERRUPTED = 130
 _CLICK_ERROR: Any = typer.BadParameter.mro()[2]  # ClickException, wherever this typer keeps its click
 
 app = typer.Typer(
@@ -74,7 +73,7 @@ def main(arguments: list[str]) -> int:
 def _run(arguments: list[str], *, as_json: bool, debug: bool) -> int:
     try:
         status = int(app(args=arguments, prog_name="edgetok", standalone_mode=False) or 0)
-        if status == INTERRUPTED:  # some typers swallow Ctrl-C and return this
+        if status == Interrupted.exit_status:  # some typers swallow Ctrl-C and return this
             raise KeyboardInterrupt
         return status
     except (BrokenPipeError, SystemExit):
@@ -94,17 +93,13 @@ def _explain(error: BaseException, *, debug: bool) -> EdgetokError:
         command = getattr(getattr(error, "ctx", None), "command_path", "edgetok")
         return BadCommand(error.format_message(), hint=f"{command} --help")
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return _InterruptError("interrupted", why="by Ctrl-C", hint="nothing was left half-written")
+        return Interrupted("interrupted", why="by Ctrl-C", hint="nothing was left half-written")
     text = " ".join(str(error).split())
     return EdgetokError(
         "this is a bug in edgetok, or in something it uses",
         why=f"{type(error).__name__}: {text[:500]}",
         hint="report it with the traceback above" if debug else "run again with --debug and report the traceback",
     )
-
-
-class _InterruptError(EdgetokError):
-    exit_status = INTERRUPTED
 
 
 def _closed_pipe() -> int:

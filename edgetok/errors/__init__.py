@@ -1,9 +1,10 @@
-"""One class per error code: ET0xx usage, ET1xx find, ET2xx plan, ET3xx rewrite, ET4xx export, ET5xx verify."""
+"""One class per code: ET0xx usage, 1xx find, 2xx plan, 3xx rewrite, 4xx export, 5xx verify, 6xx interruption."""
 
 from edgetok.errors.base import (
     EdgetokError,
     ExportError,
     FindError,
+    InterruptionError,
     PlanError,
     RewriteError,
     UsageError,
@@ -33,6 +34,7 @@ from edgetok.errors.find import (
     UnsafeModel,
     UnsupportedModel,
 )
+from edgetok.errors.interruption import Interrupted
 from edgetok.errors.plan import (
     BadSchedule,
     DigestMismatch,
@@ -83,6 +85,8 @@ __all__ = [
     "ExportError",
     "ExportFailed",
     "FindError",
+    "Interrupted",
+    "InterruptionError",
     "InvalidProgram",
     "MissingExtra",
     "ModelNotFound",

@@ -78,3 +78,9 @@ class VerifyError(EdgetokError):
     """The exported program does not compute what it should (exit status 7)."""
 
     exit_status = 7
+
+
+class InterruptionError(EdgetokError):
+    """The user stopped it before it had finished (exit status 130)."""
+
+    exit_status = 130

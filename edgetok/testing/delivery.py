@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,14 @@ from edgetok.testing.trial import difference, run
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from torch.fx import Node
 
     from edgetok.exporter import Exporter
+    from edgetok.graph import Program
+    from edgetok.graph.scope import Extent
     from edgetok.target import Target
     from edgetok.testing.cases import Case, Task
-    from edgetok.testing.trial import Trial
+    from edgetok.testing.trial import Subject, Trial
 
 SAME = 1e-3
 """Largest relative difference between the program and its file, in fp32."""
@@ -53,9 +57,7 @@ class DeliveryChecks(Stage):
     def test_task_bound_is_not_idle(self, lossy: Case) -> None:
         """Random tokens, as many at the same places, lose more than the bound."""
         task, trial = _task(lossy), self.trial(lossy)
-        drop = RandomDrop(reaches=trial.plugin.extent)
-        steps = [Step(step.site, drop, step.keep) for step in trial.steps]
-        loss = task.loss(trial.subject.dense, rewrite(trial.subject.program, steps))
+        loss = task.loss(trial.subject.dense, dropped(trial))
         assert loss > task.at_most, (
             f"dropping random tokens loses {loss:.4g} {task.unit}, within the bound of {task.at_most:.4g}: the bound "
             "says nothing about the method. Reduce more in this case, or lower the bound."
@@ -74,6 +76,17 @@ def targets_here() -> list[Target]:
         if here and target.exporter not in found and not try_imports(target.requires):
             found[target.exporter] = target
     return list(found.values())
+
+
+def dropped(trial: Trial) -> Program:
+    """The program of a trial with random tokens in place of the chosen ones; one for all that leave as many."""
+    return _dropped(trial.subject, trial.plugin.extent, tuple((step.site.node, step.keep) for step in trial.steps))
+
+
+@cache
+def _dropped(subject: Subject, extent: Extent, kept: tuple[tuple[Node, int], ...]) -> Program:
+    sites, drop = {site.node: site for site in subject.sites}, RandomDrop(reaches=extent)
+    return rewrite(subject.program, [Step(sites[node], drop, keep) for node, keep in kept])
 
 
 def _check_file(trial: Trial, target: Target) -> None:

@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 _ASK = """
 from pathlib import Path
 from edgetok.errors import MissingExtra
+from torch import nn, ones
 from edgetok.graph import capture, rewrite
 from edgetok.registry import installed
-from edgetok.testing import zoo
-program = rewrite(capture(zoo.transformer_encoder()))
+from edgetok.testing.zoo import component
+program = rewrite(capture(component("line", nn.Linear(2, 2), {{"input": ones(2, 2)}})))
 exporter, target = installed().exporter({exporter!r}), installed().target({target!r})
 for call in (lambda: exporter.export(program, target, Path({folder!r})), lambda: exporter.load(Path("model"))):
     try:
@@ -95,7 +96,7 @@ class ExporterConformance:
         """A file, loaded again, has the program's inputs and outputs and gives its values, at any batch size."""
         self._require_packages()
         runner = self._exporter().load(self._dense().exported.entry, threads=1)
-        self._check_runner(runner, subject(zoo.transformer_encoder).dense)
+        self._check_runner(runner, subject(zoo.short_encoder).dense)
 
     def test_program_is_left_alone(self) -> None:
         """Exporting changes nothing of the program."""
@@ -111,7 +112,7 @@ class ExporterConformance:
         Without what it exposes such a file is the kit for plugins' matter.
         """
         self._require_packages()
-        program = Trial(Merge(), subject(zoo.bert)).optimised
+        program = Trial(Merge(), subject(zoo.short_bert)).optimised
         node = next(n for n in program.graph.nodes if "edgetok.reduce" in str(n.target) and "mean" in n.args)
         with tempfile.TemporaryDirectory(prefix="edgetok-kit-") as folder:
             exported = self.export(program, Path(folder), expose=[node.name])

@@ -73,16 +73,20 @@ class PrecisionConformance(DeclarationChecks):
                     choose([self.plugin], found.value)
                 assert all(scheme in refused.value.why for scheme in self.plugin.schemes())
 
-    def test_files_are_smaller_and_near(self) -> None:
-        """On one target per exporter that runs here: a smaller file that computes nearly the same, and not exactly.
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One test per installed exporter for the check that asks for one."""
+        if "exporter" in metafunc.fixturenames:
+            metafunc.parametrize("exporter", sorted(installed().exporters))
+
+    def test_files_are_smaller_and_near(self, exporter: str) -> None:
+        """On a target of the exporter that runs here: a smaller file that computes nearly the same, and not exactly.
 
         The model is dense: where tokens merge, noise makes other choices, which only the parity gate tells apart.
         """
-        tried = [(target, chosen) for target in _runnable() if (chosen := _chosen(self.plugin, target))]
-        if not tried:
-            pytest.skip("no installed target runs a scheme of this plugin here")
-        for target, chosen in tried:
-            self._check_file(target, chosen)
+        target = _runnable().get(exporter)
+        if target is None or (chosen := _chosen(self.plugin, target)) is None:
+            pytest.skip(f"no target of the exporter {exporter!r} runs a scheme of this plugin here")
+        self._check_file(target, chosen)
 
     def _check_file(self, target: Target, chosen: Chosen) -> None:
         program = subject(zoo.transformer_encoder).dense
@@ -120,15 +124,16 @@ def _chosen(plugin: PrecisionPlugin, target: Target) -> Chosen | None:
         return None
 
 
-def _runnable() -> list[Target]:
-    """One target per exporter that runs or simulates its files here."""
+@cache
+def _runnable() -> dict[str, Target]:
+    """One target per exporter, by its name, that runs or simulates its files here."""
     found: dict[str, Target] = {}
     for held in sorted(installed().targets.values(), key=lambda held: held.value.proof != "run"):
         target = held.value
         here = target.proof in ("run", "simulated") and not missing(target.requires) and has_device(target)
         if here and target.precisions and target.exporter in installed().exporters:
             found.setdefault(target.exporter, target)
-    return list(found.values())
+    return found
 
 
 def _run(

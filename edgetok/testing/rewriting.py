@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
-from edgetok.graph import rewrite, run_rewritten
+from edgetok.graph import run_rewritten
 from edgetok.graph.retrace import Step
 from edgetok.testing.reductions import Identity
 from edgetok.testing.stage import Stage
-from edgetok.testing.trial import Subject, Trial, alike, first_difference, notes, run, text
+from edgetok.testing.trial import Trial, alike, first_difference, text
 
 if TYPE_CHECKING:
     from torch import fx
@@ -56,21 +54,8 @@ class RewritingChecks(Stage):
 
     def test_input_is_left_alone(self, accepted: Case) -> None:
         """Module, program and example inputs are what they were, bit for bit."""
-        subject = Subject(accepted.component)
-        module, inputs = subject.component.module, subject.component.inputs
-        state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-        given = {name: tensor.clone() for name, tensor in inputs.items()}
-        before, marks = text(subject.program), notes(subject.program)
-        shown, outputs = repr(module), run(subject.program)
-        trial = Trial(self.plugin_for(accepted), subject)
-        run_rewritten(subject.program, trial.steps, given)
-        rewrite(subject.program, trial.steps)
-        unchanged = text(subject.program) == before and notes(subject.program) == marks
-        assert unchanged, "the plugin changed the program it was given"
-        assert repr(module) == shown, "the module was changed"
-        assert all(torch.equal(t, state[n]) for n, t in module.state_dict().items()), "a weight was changed"
-        assert all(torch.equal(t, given[n]) for n, t in inputs.items()), "an input was changed"
-        assert alike(run(subject.program), outputs), "the program gives other outputs"
+        changed = self.afresh(accepted).changed
+        assert not changed, f"the plugin changed {' and '.join(changed)}"
 
     def test_zero_strength_is_the_dense_program(self, accepted: Case) -> None:
         """With the options of ``zero`` no token goes: the program is the dense one, node by node."""
@@ -86,19 +71,16 @@ class RewritingChecks(Stage):
         identity = Identity(weigh=trial.plugin.proportional, reaches=trial.plugin.extent)
         steps = [Step(step.site, identity, step.site.tokens) for step in trial.steps]
         found = run_rewritten(trial.subject.program, steps, trial.subject.program.example)
-        dense = run_rewritten(trial.subject.program, [], trial.subject.program.example)
-        assert alike(found, dense), "an identity map changed the outputs: the engine cannot follow this model"
+        assert alike(found, trial.subject.walked), (
+            "an identity map changed the outputs: the engine cannot follow this model"
+        )
 
     def test_it_is_deterministic(self, accepted: Case) -> None:
-        """Rewriting twice, and running twice, gives the same whatever the random state."""
-        trial = self.trial(accepted)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(17)
-            again = rewrite(trial.subject.program, trial.steps)
-            other = first_difference(text(again), text(trial.optimised))
-            assert not other, f"two rewrites give two programs: {other}"
-            torch.manual_seed(18)
-            assert alike(run(again), trial.outputs), "two runs give two results"
+        """Capturing and rewriting twice, and running twice, gives the same whatever the random state."""
+        trial, again = self.trial(accepted), self.afresh(accepted)
+        other = first_difference(again.text, text(trial.optimised))
+        assert not other, f"two rewrites give two programs: {other}"
+        assert alike(again.outputs, trial.outputs), "two runs give two results"
 
 
 def _check_tokens(trial: Trial) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
+from edgetok.testing.afresh import Afresh, afresh
 from edgetok.testing.cases import Case, RefusalCase
 from edgetok.testing.trial import Subject, Trial, subject
 
@@ -35,10 +36,12 @@ class Stage:
     everywhere: bool = False
 
     _trials: ClassVar[dict[str, Trial]]
+    _afresh: ClassVar[dict[str, Afresh]]
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls._trials = {}
+        cls._afresh = {}
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """One test per model for checks that ask for one."""
@@ -66,3 +69,9 @@ class Stage:
         if case.id not in self._trials:
             self._trials[case.id] = Trial(self.plugin_for(case), self.subject(case.component))
         return self._trials[case.id]
+
+    def afresh(self, case: Case) -> Afresh:
+        """The plugin on the model of a case captured anew, once."""
+        if case.id not in self._afresh:
+            self._afresh[case.id] = afresh(self.plugin_for(case), case.component)
+        return self._afresh[case.id]

@@ -52,6 +52,11 @@ class Subject:
         """What ``dense`` makes of the example inputs."""
         return run(self.dense)
 
+    @cached_property
+    def walked(self) -> list[Tensor]:
+        """What an eager walk with no reduction makes of them."""
+        return run_rewritten(self.program, [], self.program.example)
+
 
 subject = lru_cache(maxsize=None)(Subject)
 """The subject of a factory, made once."""
@@ -81,8 +86,8 @@ class Trial:
 
     @cached_property
     def optimised(self) -> Program:
-        """The rewritten program."""
-        return rewrite(self.subject.program, self.steps)
+        """The rewritten program; where there is no step, the dense one, which is what rewriting gives then."""
+        return rewrite(self.subject.program, self.steps) if self.steps else self.subject.dense
 
     @cached_property
     def outputs(self) -> list[Tensor]:

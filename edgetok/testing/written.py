@@ -65,7 +65,7 @@ def written(kit: type[ExporterConformance]) -> Written:
 
 
 def _write(kit: type[ExporterConformance]) -> Written:
-    program = subject(zoo.transformer_encoder).dense
+    program = subject(zoo.short_encoder).dense
     place = tempfile.TemporaryDirectory(prefix="edgetok-kit-")
     folder = Path(place.name, "out")
     folder.mkdir()

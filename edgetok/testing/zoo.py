@@ -89,6 +89,11 @@ def transformer_encoder() -> Component:
     return component("transformer-encoder", Encoder(32, 2, 3), features())
 
 
+def short_encoder() -> Component:
+    """The same with two layers: where a toolchain is the subject, and lowering takes long."""
+    return component("short-encoder", Encoder(32, 2, 2), features())
+
+
 def space_time() -> Component:
     """A factorised video block: attention over space with frames folded into the batch, then over time."""
     video = torch.randn(2, 3, 8, 32, generator=torch.Generator().manual_seed(5))
@@ -168,6 +173,9 @@ videomae: Factory = partial(
     "encoder",
 )
 bert: Factory = partial(hugging_face, "BertModel", "BertConfig", TEXT, sentences, "encoder")
+short_bert: Factory = partial(
+    hugging_face, "BertModel", "BertConfig", {**TEXT, "num_hidden_layers": 2}, sentences, "encoder"
+)
 
 ACCEPTED = (
     Case("vit", vit),
@@ -208,8 +216,8 @@ def accepted(*ids: str) -> tuple[Case, ...]:
 
 
 __all__ = [
-    "ACCEPTED", "DENOISERS", "REFUSED", "accepted", "banded", "beit", "bert", "causal", "clip_vision", "component",
-    "deit", "dinov2", "dinov2_registers", "dinov3", "dit", "features", "hugging_face", "mmdit", "pictures", "seeded",
-    "sentences", "siglip", "space_time", "symbolic_tokens", "transformer_encoder", "unet", "videomae", "videos", "vit",
-    "vit_tokens", "windowed",
+    "ACCEPTED", "DENOISERS", "REFUSED", "accepted", "banded", "beit", "bert", "causal", "clip_vision",
+    "component", "deit", "dinov2", "dinov2_registers", "dinov3", "dit", "features", "hugging_face", "mmdit",
+    "pictures", "seeded", "sentences", "short_bert", "short_encoder", "siglip", "space_time", "symbolic_tokens",
+    "transformer_encoder", "unet", "videomae", "videos", "vit", "vit_tokens", "windowed",
 ]  # fmt: skip

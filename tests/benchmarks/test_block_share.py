@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-
 import pytest
 import torch
 
@@ -12,16 +9,6 @@ from edgetok.graph import capture
 from edgetok.registry import installed
 from edgetok.testing import zoo
 from edgetok_plugins.local_merge import LocalMerge
-
-
-@pytest.fixture
-def benchmark(repository, monkeypatch):
-    """A module of ``benchmarks`` by name."""
-    folder = str(repository / "benchmarks")
-    monkeypatch.syspath_prepend(folder)
-    yield importlib.import_module
-    for name in [n for n, module in sys.modules.items() if str(getattr(module, "__file__", "")).startswith(folder)]:
-        del sys.modules[name]
 
 
 def test_the_share_is_of_one_merge_in_one_block(benchmark):

@@ -51,8 +51,8 @@ def test_the_example_is_no_good_method(conformance):
 
     trial = Trial(type(conformance.plugin)(drop=16), subject(digits.component))
     drawn = rewrite(trial.subject.program, [Step(s.site, RandomDrop(), s.keep) for s in trial.steps])
-    loss = digits.divergence(trial.subject.dense, trial.optimised)
-    assert digits.divergence(trial.subject.dense, drawn) < loss <= 0.01
+    loss = digits.divergence(trial.subject.dense, trial.optimised, every=5)
+    assert digits.divergence(trial.subject.dense, drawn, every=5) < loss <= 0.01
 
 
 def test_the_table_names_every_check(page):

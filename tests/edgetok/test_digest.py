@@ -7,12 +7,13 @@ from edgetok.graph import capture, find_sites
 from edgetok.plan import make_plan
 from edgetok.registry import installed
 from edgetok.testing import zoo
+from edgetok.testing.trial import subject
 from edgetok_plugins.tome import ToMe
 
 
 @pytest.fixture(scope="module")
 def program():
-    return capture(zoo.vit())
+    return subject(zoo.vit).program
 
 
 def digest(program, plugin=None, target=None):
@@ -47,8 +48,9 @@ def test_an_operation_or_a_number_matters():
 
 
 def test_symbolic_sizes_are_numbered():
-    assert structure(capture(zoo.symbolic_tokens())) == structure(capture(zoo.symbolic_tokens()))
-    assert structure(capture(zoo.symbolic_tokens())) != structure(capture(zoo.transformer_encoder()))
+    symbolic = structure(subject(zoo.symbolic_tokens).program)
+    assert structure(capture(zoo.symbolic_tokens())) == symbolic
+    assert symbolic != structure(subject(zoo.transformer_encoder).program)
 
 
 def test_options_and_target_make_other_digests(program):

@@ -5,10 +5,11 @@ import pytest
 
 from edgetok import Plugin, TokenReduction
 from edgetok.errors import BadSchedule, NothingToRewrite, PluginFailed, UnsupportedModel
-from edgetok.graph import capture, find_sites
+from edgetok.graph import find_sites
 from edgetok.plan import count_tokens, make_plan, steps_of
 from edgetok.target import Target
 from edgetok.testing import zoo
+from edgetok.testing.trial import subject
 from edgetok_plugins.tome import ToMe
 
 TARGET = Target(name="here", summary="", exporter="none", runtime="torch")
@@ -56,7 +57,7 @@ class Weights(Plugin):
 
 @pytest.fixture(scope="module")
 def program():
-    return capture(zoo.vit())
+    return subject(zoo.vit).program
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +150,7 @@ def test_a_plugin_that_raises_is_named(plan):
 
 
 def test_a_symbolic_number_of_tokens_is_never_shown_as_one():
-    program = capture(zoo.symbolic_tokens())
+    program = subject(zoo.symbolic_tokens).program
     sites = find_sites(program)
     made = make_plan(program, sites, [ToMe(r=4)], TARGET, strict=False)
     assert {count_tokens(program, site) for site in sites} == {0}
@@ -160,7 +161,7 @@ def test_a_symbolic_number_of_tokens_is_never_shown_as_one():
 
 @pytest.mark.parametrize("name", ["vit", "bert", "dinov2_registers", "dinov3", "windowed", "causal", "symbolic_tokens"])
 def test_golden_plans(name, golden):
-    program = capture(getattr(zoo, name)())
+    program = subject(getattr(zoo, name)).program
     made = make_plan(program, find_sites(program), [ToMe(r=(3, -1.0))], TARGET, strict=False)
     first, *rest = str(made).splitlines()
     assert first.startswith(f"plan {made.digest[:12]} for")

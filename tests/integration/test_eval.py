@@ -61,7 +61,11 @@ def test_samples_named_on_the_command_line(shop, line):
     assert said.json["report"]["accuracy"]["n"] == 10
 
 
-@pytest.mark.parametrize("kind", ["callable", "list", "generator"])
+FURTHER = [pytest.param(kind, marks=pytest.mark.exhaustive) for kind in ("callable", "list")]
+"""``tests/edgetok/evaluate/test_dataset.py`` reads all kinds."""
+
+
+@pytest.mark.parametrize("kind", ["generator", *FURTHER])
 def test_samples_from_python(tmp_path, tiny, kind):
     random = np.random.default_rng(0)
     samples = [({"x": random.standard_normal((12, 16))}, i % 3) for i in range(6)]  # float64, as numpy makes them

@@ -70,8 +70,13 @@ def test_it_is_the_installed_one_that_is_used(environment):
     assert Path(where.strip()).is_relative_to(environment / "env")
 
 
+OTHERS = "not bert-padded and not dinov3 and not transformer-encoder"
+
+
 @pytest.mark.slow
-def test_the_kit_passes(environment):
-    said = call(python_of(environment), "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=environment / "plugin")
+@pytest.mark.parametrize("models", [OTHERS, pytest.param("", marks=pytest.mark.exhaustive)], ids=["vit", "all"])
+def test_the_kit_passes(environment, models):
+    options = ["-q", "-p", "no:cacheprovider", "-k", models]
+    said = call(python_of(environment), "-m", "pytest", *options, cwd=environment / "plugin")
     assert " passed" in said
     assert "failed" not in said

@@ -1,4 +1,4 @@
-"""The project's own Python files, parsed once; see ``ARGUMENTS`` for how a test gets them."""
+"""The project's own Python files, parsed once. A test is about all of them and names those that are wrong."""
 
 from __future__ import annotations
 
@@ -68,22 +68,33 @@ TESTS = python_files("tests")
 
 
 EXTENSIONS = ("edgetok_plugins", "edgetok_exporters", "edgetok_targets")
-ARGUMENTS = {
-    "source": SOURCES,
-    "any_file": SOURCES + TESTS,
-    "core": [file for file in SOURCES if file.module.startswith("edgetok.")],
-    "extension": [file for file in SOURCES if file.module.startswith(EXTENSIONS)],
-    "test_file": [file for file in TESTS if file.path.name.startswith("test_")],
-}
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with one of these arguments runs once per file."""
-    for argument in set(ARGUMENTS) & set(metafunc.fixturenames):
-        metafunc.parametrize(argument, ARGUMENTS[argument], ids=lambda file: file.name)
 
 
 @pytest.fixture(scope="session")
 def sources() -> list[Source]:
     """All project code."""
     return SOURCES
+
+
+@pytest.fixture(scope="session")
+def all_files() -> list[Source]:
+    """All project code, and the tests."""
+    return SOURCES + TESTS
+
+
+@pytest.fixture(scope="session")
+def core() -> list[Source]:
+    """The package ``edgetok``."""
+    return [file for file in SOURCES if file.module.startswith("edgetok.")]
+
+
+@pytest.fixture(scope="session")
+def extensions() -> list[Source]:
+    """Plugins, exporters and targets."""
+    return [file for file in SOURCES if file.module.startswith(EXTENSIONS)]
+
+
+@pytest.fixture(scope="session")
+def modules_of_tests() -> list[Source]:
+    """The files whose names pytest looks for."""
+    return [file for file in TESTS if file.path.name.startswith("test_")]

@@ -32,11 +32,11 @@ def subjects(root: Path, test: Path) -> list[Path]:
     return found
 
 
-def test_each_test_file_has_a_subject(test_file, repository):
-    test = Path(test_file.name).relative_to("tests")
-    assert test.parts[0] in {*WHOLE, *HOMES}, f"tests/{test.parts[0]} mirrors nothing"
-    if test.parts[0] in HOMES:
-        assert subjects(repository, test), f"{test_file.name} tests nothing that exists"
+def test_each_test_file_has_a_subject(modules_of_tests, repository):
+    tests = [Path(file.name).relative_to("tests") for file in modules_of_tests]
+    assert {test.parts[0] for test in tests} <= {*WHOLE, *HOMES}, "a folder of tests mirrors nothing"
+    idle = [test for test in tests if test.parts[0] in HOMES and not subjects(repository, test)]
+    assert not idle, f"these test nothing that exists: {', '.join(map(str, idle))}"
 
 
 def test_subjects_are_found_and_missed(tmp_path):

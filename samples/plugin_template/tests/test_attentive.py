@@ -12,6 +12,6 @@ class TestAttentive(PluginConformance):
     zero = Attentive(drop=0.0)
     accepts = (
         *zoo.accepted("vit", "bert-padded", "dinov3", "transformer-encoder"),
-        digits.case(Attentive(drop=0.2), at_most=0.0003),
+        digits.case(Attentive(drop=0.2), at_most=0.0003, every=5, task_only=True),
     )
     refuses = zoo.REFUSED

@@ -55,5 +55,43 @@ def test_who_wins_is_said(tmp_path):
     assert "Uncompressed: 2.000 (1.000 to 3.000). By hand." in said
 
 
+SIZES = {
+    "commit": "0123456789",
+    "rows": [
+        {"model": "m", "target": "a", "bits": 2.5, "arithmetic": 102400, "weights": 101376, "file": 153600},
+        {"model": "m", "target": "b", "bits": 2.5, "arithmetic": 102400, "weights": None, "file": 104448},
+    ],
+}
+TIMES = {
+    "dense": {"p50_ms": 3.0},
+    "packed": {"p50_ms": 4.0},
+    "packed, int8": {"p50_ms": 2.0},
+}
+RATIOS = {"packed": {"ratio": 0.75, "spread": [0.7, 0.8]}, "packed, int8": {"ratio": 1.5, "spread": [1.25, 1.75]}}
+LATENCY = {"times": TIMES, "ratios": RATIOS, "runtime": "a runtime 1.0", "threads": 1}
+SPEED = {
+    "machine": "an abacus",
+    "load_average": 3.0,
+    "allowed_load": True,
+    "rows": [{"model": "m", "tokens": 64, "latency": LATENCY}],
+}
+
+
+def test_sizes_are_beside_the_arithmetic(tmp_path):
+    (tmp_path / "moe_size.json").write_text(json.dumps(SIZES))
+    said = experts.sizes(tmp_path)
+    assert "| m | a | 2.5 | 100 KiB | 99 KiB, -1.0 % | 150 KiB, +50.0 % |" in said
+    assert "| m | b | 2.5 | 100 KiB | - | 102 KiB, +2.0 % |" in said
+    assert "0123456." in said
+
+
+def test_times_have_their_spread_and_their_load(tmp_path):
+    (tmp_path / "moe_speed.json").write_text(json.dumps(SPEED))
+    said = experts.speed(tmp_path)
+    assert "| m | 64 | 3.00 ms | 4.00 ms: 0.75x (0.70 to 0.80) | 2.00 ms: 1.50x (1.25 to 1.75) |" in said
+    assert "On an abacus; a runtime 1.0, batch 1, 1 thread(s)" in said
+    assert "The machine was busy (load 3.0)." in said
+
+
 def test_nothing_is_claimed_without_a_result(tmp_path):
-    assert experts.memory(tmp_path) == experts.quality(tmp_path) == "Not measured yet.\n"
+    assert {make() for make in experts.blocks(tmp_path).values()} == {"Not measured yet.\n"}

@@ -11,9 +11,9 @@ COMMAND = import_module("edgetok.cli.doctor")
 
 
 @pytest.fixture(scope="module")
-def diagnosis(workshop):
+def diagnosis(process):
     """What the command says of this machine: it really imports every target's packages, so it is asked once."""
-    done = workshop("doctor", "--json")
+    done = process("doctor", "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

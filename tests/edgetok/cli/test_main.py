@@ -7,7 +7,7 @@ import pytest
 
 from edgetok.cli import plugins as plugins_command
 from edgetok.cli.main import main
-from edgetok.errors import FindError, PlanError
+from edgetok.errors import FindError, Interrupted, PlanError
 
 HEAVY = ["torch", "numpy", "onnx", "onnxruntime", "onnxscript", "transformers", "safetensors", "psutil"]
 COMMANDS = [[], ["optimize"], ["inspect"], ["verify"], ["bench"], ["plugins"], ["plugins", "list"], ["plugins", "info"]]
@@ -123,8 +123,12 @@ def test_ctrl_c_exits_130(failing, capfd, flags):
     failing(KeyboardInterrupt())
     assert main(["plugins", "list", *flags]) == 130
     captured = capfd.readouterr()
-    assert "interrupted" in captured.err
-    assert not captured.out or json.loads(captured.out)["error"]["exit_status"] == 130
+    assert captured.err.startswith(f"{Interrupted.code}: interrupted")
+    if flags:
+        assert (
+            json.loads(captured.out)["error"]
+            == Interrupted("interrupted", why="by Ctrl-C", hint="nothing was left half-written").as_dict()
+        )
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 
-from edgetok.sources.fake import fake_parameters
+from edgetok.sources.fake import fake_mode, fake_parameters
 
 
 class Tied(nn.Module):
@@ -37,3 +37,11 @@ def test_fake_weights_take_no_memory() -> None:
     with fake_parameters():
         module = nn.Linear(1 << 12, 1 << 12)
     assert module.weight.untyped_storage().device.type == "meta"
+
+
+def test_the_mode_is_that_of_the_parameters() -> None:
+    with fake_parameters() as mode:
+        module = Tied()
+    assert fake_mode(module) is mode
+    with pytest.raises(ValueError, match="BatchNorm1d has no fake parameters"):
+        fake_mode(nn.BatchNorm1d(4))

@@ -13,8 +13,8 @@ from edgetok_plugins.tome import ToMe
 
 R = 2
 QUICK = {
-    "AIMv2", "Depth Anything", "DETR", "VideoMAE", "wav2vec 2.0", "MPNet", "PatchTST, one channel", "FNet",
-    "Pixtral vision",
+    "AIMv2", "Depth Anything", "DETR", "VideoMAE", "wav2vec 2.0", "MPNet", "PatchTST, several channels", "FNet",
+    "Pixtral vision", "Point-MAE encoder", "SAM vision, windows",
 }  # fmt: skip
 """One of each kind that the conformance kits do not try; ``EDGETOK_ARCHITECTURES=all`` tries all."""
 
@@ -49,4 +49,5 @@ def test_there_are_enough_and_all_are_distinct():
     assert {a.name for a in ARCHITECTURES} >= QUICK
     assert {a.kind for a in ARCHITECTURES if not a.refused} == {
         "classification", "embedding", "dense prediction", "detection", "audio", "text", "video", "time series",
+        "3-D geometry",
     }  # fmt: skip

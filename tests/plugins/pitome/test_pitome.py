@@ -67,16 +67,17 @@ def test_tokens_that_nothing_resembles_are_protected():
     alone = torch.eye(12)[:4]
     crowd = torch.eye(12)[4].repeat(8, 1) + 0.01 * torch.randn(8, 12, generator=torch.Generator().manual_seed(0))
     x = torch.cat([alone, crowd])[None, torch.randperm(12, generator=torch.Generator().manual_seed(1))]
-    found = PiToMe(r=4).reduce(signals(x, 0), 8)
+    found = PiToMe(r=4, matching="energy").reduce(signals(x, 0), 8)
     touched = torch.cat([found.src[0], found.keep[0][found.dst[0]]])
     assert bool((x[0, touched, 4] > 0.5).all())
 
 
-def test_padding_goes_first_and_counts_in_no_energy():
+@pytest.mark.parametrize("index", [0, 2])
+def test_padding_goes_first_and_counts_in_no_energy(index):
     x = torch.randn(1, 10, 4, generator=torch.Generator().manual_seed(0))
     sizes = torch.ones(1, 10)
     sizes[:, 6:] = 0
-    found = PiToMe(r=2).reduce(signals(x, 0, sizes=sizes), 8)
+    found = PiToMe(r=2).reduce(signals(x, 0, index, sizes), 8)
     assert sorted(found.src[0].tolist() + found.keep[0][found.dst[0]].tolist())[0] >= 6
     alone = energies(x[:, :6], None, 0, 0.5)
     torch.testing.assert_close(energies(x, sizes, 0, 0.5)[:, :6], alone)
@@ -95,7 +96,7 @@ def test_the_margin_falls_from_layer_to_layer(monkeypatch):
 @pytest.mark.parametrize(("matching", "layers"), [("energy", []), ("bipartite-first", [0, 1]), ("bipartite-last", [2])])
 def test_halves_of_the_layers_by_the_other_rule(matching, layers):
     x = torch.randn(1, 16, 4, generator=torch.Generator().manual_seed(3))
-    by_energy = PiToMe(r=2).reduce(signals(x, 0), 14).src
+    by_energy = PiToMe(r=2, margin=(0.9, 0.0), matching="energy").reduce(signals(x, 0), 14).src
     changed = [
         i
         for i in range(3)
