@@ -56,7 +56,6 @@ class _Match:
         metric, _, self.r, self.protected, _ = node.args
         assert isinstance(metric, fx.Node)
         self.metric, self.tokens = metric, metric.meta["val"].shape[1]
-        self.totals: dict[fx.Node, fx.Node] = {}
 
     def rewrite(self) -> None:
         """Replace every reduction, then whatever still reads ids."""
@@ -64,9 +63,8 @@ class _Match:
         made = _call(self.graph, self.node, matrix_ops.MATCH_MATRICES, metric, self.r, self.protected)
         self.picks, self.into, self.rank = (_call(self.graph, self.node, operator.getitem, made, i) for i in range(3))
         reductions = [user for user in self.parts[0].users if user.target == register.REDUCE] if 0 in self.parts else []
-        for mode in ("sum", "mean"):
-            for node in [node for node in reductions if node.args[5] == mode and self._is_ours(node)]:
-                _replace(self.graph, node, self._sum(node) if mode == "sum" else self._mean(node))
+        for node in [node for node in reductions if node.args[5] in ("sum", "mean") and self._is_ours(node)]:
+            _replace(self.graph, node, self._sum(node) if node.args[5] == "sum" else self._mean(node))
         if any(part.users for part in self.parts.values()):
             self._hand_out_ids()
 
@@ -74,14 +72,7 @@ class _Match:
         return list(node.args[2:5]) == [self.parts.get(i) for i in range(3)]
 
     def _sum(self, node: fx.Node) -> fx.Node:
-        x = node.args[0]
-        made = self._matrix_sum(node, x)
-        if isinstance(x, fx.Node) and x.target == aten.unsqueeze.default:
-            self.totals[x.args[0]] = made  # type: ignore[index]
-        return made
-
-    def _matrix_sum(self, node: fx.Node, x: Any) -> fx.Node:
-        return _call(self.graph, node, matrix_ops.MATRIX_SUM, x, self.picks, self.into, self.protected)
+        return _call(self.graph, node, matrix_ops.MATRIX_SUM, node.args[0], self.picks, self.into, self.protected)
 
     def _mean(self, node: fx.Node) -> fx.Node:
         x, sizes = node.args[:2]
@@ -89,11 +80,7 @@ class _Match:
         if sizes is None:
             value = x.meta["val"]
             sizes = _call(self.graph, node, aten.full.default, list(value.shape[:2]), 1.0, dtype=value.dtype)
-        totals = self.totals.get(sizes) or self._matrix_sum(  # type: ignore[arg-type]
-            node, _call(self.graph, node, aten.unsqueeze.default, sizes, 2)
-        )
-        flat = _call(self.graph, node, aten.squeeze.dim, totals, 2)
-        return _call(self.graph, node, matrix_ops.MATRIX_MEAN, x, sizes, flat, self.picks, self.into, self.protected)
+        return _call(self.graph, node, matrix_ops.MATRIX_MEAN, x, sizes, self.picks, self.into, self.protected)
 
     def _hand_out_ids(self) -> None:
         ids = _call(

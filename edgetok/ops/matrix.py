@@ -17,8 +17,11 @@ from torch.nn import functional as F
 
 from edgetok.ops.layout import iota, sides
 
-STEP = 2.0**126
-"""Takes every normal difference of two cosines to 1 or more; an overflow to infinity is clamped again."""
+SCALE = 2.0**30
+"""Length of a row that is compared: differences of cosines, ``SCALE**2`` times, are 1 or more from 2**-60 on.
+
+Rounding keeps cosines of more than 2**-36 that far apart, so that a comparison is a difference, clamped to 0 and 1.
+"""
 NEVER = 2.0**20
 """Larger than any place in a sequence, and exact in fp32 with a place added."""
 
@@ -95,29 +98,29 @@ def match_matrices(metric: Tensor, r: int, protected: int) -> tuple[Tensor, Tens
         among the proposals, best first.
     """
     layout = Layout.of(metric.shape[1], protected)
-    a, b = layout.split(_unit(metric.float()))
+    a, b = layout.split(_scaled(metric.float()))
     scores = a @ b.transpose(1, 2)
     best = F.max_pool2d(scores.unsqueeze(1), (1, layout.odds), (1, layout.odds)).squeeze(1)
-    hit = ((scores - best) * STEP + 1.0).clamp(0, 1)
-    earlier = F.linear(hit, _ones(layout.odds).tril(-1))
-    first = hit * (1.0 - earlier).clamp(0, 1)
-    rank = _rank(best, layout.forced)
-    merged = (float(r) - rank).clamp(0, 1)
-    return _picks(1.0 - merged, layout.evens - r), (first * merged).transpose(1, 2), rank.transpose(1, 2)
+    hit = (scores - best + 1.0).clamp(0, 1)
+    first = F.linear(hit, torch.eye(layout.odds) - _ones(layout.odds).tril(-1)).clamp(0, 1)
+    ahead, counts = _ahead(best, layout.forced), torch.ones((1, layout.evens))
+    merged = F.linear(ahead, -counts, torch.full((1,), float(r))).clamp(0, 1)
+    rank = F.linear(ahead, counts)
+    return _picks(merged, layout.evens - r), (first * merged).transpose(1, 2), rank.transpose(1, 2)
 
 
-def _unit(x: Tensor) -> Tensor:
-    """Rows at length 1; 0 stays 0."""
-    squares = F.linear(x * x, torch.ones((1, x.shape[2]), dtype=x.dtype))
-    return x * squares.clamp(min=1e-30).rsqrt()
+def _scaled(x: Tensor) -> Tensor:
+    """Rows at length ``SCALE``; 0 stays 0."""
+    squares = F.linear(x * x, torch.full((1, x.shape[2]), SCALE**-2, dtype=x.dtype))
+    return x * squares.clamp(min=torch.finfo(torch.float32).tiny).rsqrt()
 
 
 def _ones(n: int) -> Tensor:
     return torch.ones((n, n))
 
 
-def _rank(best: Tensor, forced: int) -> Tensor:
-    """How many rows of ``best [B, n, 1]`` come before each one: those greater, or equal and earlier; ``[B, n, 1]``.
+def _ahead(best: Tensor, forced: int) -> Tensor:
+    """Which rows of ``best [B, n, 1]`` come before each one, ``[B, n, n]``: those greater, or equal and earlier.
 
     ``forced`` first rows come last, whatever they score.
     """
@@ -127,15 +130,15 @@ def _rank(best: Tensor, forced: int) -> Tensor:
         row = (torch.arange(n) < forced).float()
         last = torch.finfo(torch.float32).max * (row.unsqueeze(1) - row)
         before = torch.where(last != 0, last, before)
-    ahead = ((best.transpose(1, 2) - best) * STEP + before).clamp(0, 1)
-    return F.linear(ahead, torch.ones((1, n)))
+    return (best.transpose(1, 2) - best + before).clamp(0, 1)
 
 
-def _picks(kept: Tensor, count: int) -> Tensor:
-    """One-hot rows ``[B, count, n]`` of the tokens whose flag in ``kept [B, n, 1]`` is set, in their order."""
-    n = kept.shape[1]
-    places = F.linear(kept.transpose(1, 2), _ones(n).tril() + NEVER * torch.eye(n), torch.full((n,), -1 - NEVER))
-    return (1.0 - (places - iota(0, count, kept).unsqueeze(1)).abs()).clamp(0, 1)
+def _picks(merged: Tensor, count: int) -> Tensor:
+    """One-hot rows ``[B, count, n]`` of the tokens whose flag in ``merged [B, n, 1]`` is not set, in their order."""
+    n = merged.shape[1]
+    weights = _ones(n).tril() + NEVER * torch.eye(n)
+    places = F.linear(merged.transpose(1, 2), -weights, weights.sum(1) - (1 + NEVER))
+    return (1.0 - (places - iota(0, count, merged).unsqueeze(1)).abs()).clamp(0, 1)
 
 
 def matrix_sum(x: Tensor, picks: Tensor, into: Tensor, protected: int) -> Tensor:
@@ -145,13 +148,12 @@ def matrix_sum(x: Tensor, picks: Tensor, into: Tensor, protected: int) -> Tensor
     return layout.join(x, picks @ a, b + into @ a)
 
 
-def matrix_mean(x: Tensor, sizes: Tensor, totals: Tensor, picks: Tensor, into: Tensor, protected: int) -> Tensor:
+def matrix_mean(x: Tensor, sizes: Tensor, picks: Tensor, into: Tensor, protected: int) -> Tensor:
     """Mode ``mean`` of :func:`edgetok.ops.reduce` by the match's matrices.
 
     Args:
         x: ``[B, N, C]``.
         sizes: ``[B, N]``, all positive.
-        totals: ``[B, M]``: the new tokens' sizes.
         picks: ``[B, K, na]``.
         into: ``[B, nb, na]``.
         protected: length of the prefix.
@@ -159,7 +161,7 @@ def matrix_mean(x: Tensor, sizes: Tensor, totals: Tensor, picks: Tensor, into: T
     layout = Layout.of(x.shape[1], protected)
     a, b = layout.split(x)
     size_a, size_b = layout.split(sizes.unsqueeze(2))
-    total = totals.narrow(1, totals.shape[1] - layout.odds, layout.odds).unsqueeze(2)
+    total = size_b + into @ size_a
     shares = into * size_a.transpose(1, 2) / total
     return layout.join(x, picks @ a, shares @ a + b * (size_b / total))
 

@@ -29,7 +29,7 @@ MATCH_MATRICES = _register(
 MATRIX_SUM = _register(matrix.matrix_sum, "(Tensor x, Tensor picks, Tensor into, int protected) -> Tensor")
 MATRIX_MEAN = _register(
     matrix.matrix_mean,
-    "(Tensor x, Tensor sizes, Tensor totals, Tensor picks, Tensor into, int protected) -> Tensor",
+    "(Tensor x, Tensor sizes, Tensor picks, Tensor into, int protected) -> Tensor",
 )
 MATRIX_IDS = _register(
     matrix.matrix_ids,

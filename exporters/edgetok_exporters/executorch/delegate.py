@@ -12,6 +12,7 @@ from edgetok_exporters.executorch.container import ETHOS_U
 
 if TYPE_CHECKING:
     from executorch.exir import EdgeProgramManager
+    from torch import Tensor
     from torch._ops import OpOverload
 
     from edgetok.precision import Precision
@@ -28,7 +29,7 @@ class Delegate:
         runs_here: whether the runtime of this machine has it.
         quantiser: makes its pt2e quantiser, given whether activations are dynamic and which nodes to quantise.
         whole: makes its pt2e quantiser in place of that, where every operation is quantised and not layers alone; it
-            is given the module and the formats.
+            is given the module, which it may change, an example of its inputs, and the formats.
         compile: compiles the partitioned pieces for a device, in place, and says what its compiler estimates.
     """
 
@@ -36,7 +37,7 @@ class Delegate:
     table: Mapping[OpOverload, Callable[..., Any]] = field(default_factory=dict)
     runs_here: bool = False
     quantiser: Callable[[bool, frozenset[str]], Any] | None = None
-    whole: Callable[[Any, Precision], Any] | None = None
+    whole: Callable[[Any, Mapping[str, Tensor], Precision], Any] | None = None
     compile: Callable[[EdgeProgramManager], Mapping[str, str | int | float]] | None = None
 
 
@@ -106,6 +107,6 @@ def _ethos_u(accelerator: str) -> Delegate:
     return Delegate(
         lambda: [ethos_u.partitioner(accelerator)],
         layout.ETHOS_U,
-        whole=lambda module, precision: ethos_u.quantiser(module, precision, accelerator),
+        whole=lambda module, example, precision: ethos_u.quantiser(module, example, precision, accelerator),
         compile=lambda edge: compile_pieces(edge, accelerator),
     )

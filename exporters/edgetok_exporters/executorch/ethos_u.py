@@ -1,19 +1,26 @@
 """Arm's Ethos-U NPUs: what is quantised runs there in integers, what a plugin inserted on the CPU.
 
+In int8 alone a whole vision transformer comes to nothing (docs/targets/executorch.md), so that activations have 16 bits.
 The partitioner's pieces are TOSA programs. They are kept for :mod:`~edgetok_exporters.executorch.twin`, and the same
 bytes are compiled by Vela into what the ``.pte`` file holds.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from executorch.backends.arm.ethosu import EthosUCompileSpec
-from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
+from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_a16w8_quantization_config
 from executorch.backends.arm.quantizer.arm_quantizer_utils import NodeFinder
-from torch import fx
+from torch import Tensor, fx
 from torch.fx.passes.operator_support import OperatorSupportBase
+from torchao.quantization.pt2e import MinMaxObserver
+from torchao.quantization.pt2e.quantizer import QuantizationSpec
+
+from edgetok_exporters.executorch.quantise import batches
+from edgetok_exporters.executorch.wide import narrow_gelus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,6 +30,8 @@ if TYPE_CHECKING:
 ANNOTATION = "quantization_annotation"
 FLOAT = "edgetok_float"
 """Mark, in ``meta["custom"]``, of what is never quantised: names change in the quantiser's own passes, marks do not."""
+LARGEST = torch.iinfo(torch.int16).max
+SMALLEST_STEP = 2.0**-24
 aten = torch.ops.aten
 WEIGHTED = frozenset({aten.linear.default, aten.conv1d.default, aten.conv2d.default, aten.convolution.default})
 
@@ -43,17 +52,19 @@ class _Quantised(OperatorSupportBase):
         return not _stays_float(node)
 
 
-def quantiser(module: Any, precision: Precision, accelerator: str) -> Any:
-    """Arm's quantiser, static int8 and weights per channel, for all but what stays in floating point.
+def quantiser(module: Any, example: Mapping[str, Tensor], precision: Precision, accelerator: str) -> Any:
+    """Arm's quantiser, int8 weights per channel and static 16-bit activations, for all but what stays floating.
 
     Args:
-        module: its nodes are marked.
+        module: its nodes are marked, and wide GELUs narrowed.
+        example: inputs of the one batch size.
         precision: weights that it does not name stay in floating point, with their layer.
         accelerator: as Vela names it.
     """
     _mark(module, precision)
+    narrow_gelus(module, batches(precision, example))
     made = EthosUQuantizer(EthosUCompileSpec(accelerator))
-    made.set_global(get_symmetric_quantization_config())
+    made.set_global(_formats())
     made.set_node_finder(None, _Floating())
     annotate = made.annotate
 
@@ -66,6 +77,23 @@ def quantiser(module: Any, precision: Precision, accelerator: str) -> Any:
 
     made.annotate = without_marked
     return made
+
+
+def _formats() -> Any:
+    """Ranges as wide as calibration finds them: the few values far out decide what a model attends to.
+
+    Arm's own 16 bits clip them, and are in steps of 2**-12 or coarser.
+    """
+    activations = QuantizationSpec(
+        dtype=torch.int16,
+        quant_min=-LARGEST,
+        quant_max=LARGEST,
+        qscheme=torch.per_tensor_symmetric,
+        observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=SMALLEST_STEP),
+    )
+    return replace(
+        get_symmetric_a16w8_quantization_config(), input_activation=activations, output_activation=activations
+    )
 
 
 class _Floating(NodeFinder):  # type: ignore[misc]

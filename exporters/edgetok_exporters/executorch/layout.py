@@ -15,6 +15,7 @@ from torch._ops import OpOverload
 from torch.nn import functional as F
 
 from edgetok.ops.packed import PACKED_MATMUL
+from edgetok_exporters.executorch import wide
 from edgetok_exporters.executorch.packed import packed_matmul
 
 aten = torch.ops.aten
@@ -127,7 +128,11 @@ def rsub(x: Tensor, other: float, alpha: float = 1) -> Tensor:
     return torch.full((1,), float(other), dtype=x.dtype) - (x if alpha == 1 else x * float(alpha))
 
 
-ETHOS_U: dict[OpOverload, Callable[..., Any]] = {**TABLE, aten.rsub.Scalar: rsub}
+ETHOS_U: dict[OpOverload, Callable[..., Any]] = {
+    **TABLE,
+    aten.rsub.Scalar: rsub,
+    aten.layer_norm.default: wide.layer_norm,
+}
 """The same for Arm's quantiser, whose passes replace ``rsub``, and lose what a node says of its maker."""
 
 VULKAN: dict[OpOverload, Callable[..., Any]] = {

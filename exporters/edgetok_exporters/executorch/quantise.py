@@ -59,7 +59,7 @@ def _by_pt2e(module: Any, example: Mapping[str, Tensor], precision: Precision, d
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     if delegate.whole:
-        quantiser = delegate.whole(module, precision)
+        quantiser = delegate.whole(module, example, precision)
     else:
         assert delegate.quantiser is not None
         chosen = _chosen(module, precision)

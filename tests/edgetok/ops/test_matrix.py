@@ -45,7 +45,7 @@ def test_reductions_are_those_of_the_reference(given_: Arguments, seed: int):
     picks, into, _ = match_matrices(metric, r, protected)
     totals = matrix_sum(sizes.unsqueeze(2), picks, into, protected)
     assert torch.equal(totals, ops.reduce(sizes.unsqueeze(2), None, keep, src, dst, "sum"))
-    mean = matrix_mean(x, sizes, totals.squeeze(2), picks, into, protected)
+    mean = matrix_mean(x, sizes, picks, into, protected)
     torch.testing.assert_close(mean, ops.reduce(x, sizes, keep, src, dst, "mean"), rtol=0, atol=2e-6)
 
 
@@ -57,8 +57,7 @@ def test_untouched_tokens_are_copied_bit_for_bit(n: int, protected: int):
     keep, _, dst = ops.bipartite_match(x, None, 2, protected)
     picks, into, _ = match_matrices(x, 2, protected)
     sizes = torch.full((2, n), 3.0)
-    totals = matrix_sum(sizes.unsqueeze(2), picks, into, protected).squeeze(2)
-    mean = matrix_mean(x, sizes, totals, picks, into, protected)
+    mean = matrix_mean(x, sizes, picks, into, protected)
     untouched = torch.ones(keep.shape, dtype=torch.bool).scatter(1, dst, False)
     assert torch.equal(mean[untouched], x.gather(1, keep.unsqueeze(2).expand(-1, -1, 7))[untouched])
 
@@ -81,3 +80,14 @@ def test_head_sum(heads):
     keys = torch.randn((2, heads, 5, 4), generator=torch.Generator().manual_seed(0))
     packed = keys.transpose(1, 2).reshape(2, 5, heads * 4)
     torch.testing.assert_close(head_sum(packed, heads), keys.sum(1), rtol=0, atol=1e-5)
+
+
+def test_scores_that_differ_by_rounding_are_told_apart():
+    """Between cosines of 1 and of one step below, and between those of 1e-7, the greater one wins, be it the later."""
+    for cosine in (1.0, 1e-7):
+        near, far = torch.tensor(cosine), torch.nextafter(torch.tensor(cosine), torch.tensor(0.0))
+        scores = torch.stack([far, near]) * 2.0**60
+        assert (scores[1] - scores[0]).item() >= 1
+    metric = torch.tensor([[[1.0, 0], [1.0, 2.0**-11], [1.0, 0], [1.0, 2.0**-12]]])
+    _, into, _ = match_matrices(metric, 1, 0)
+    assert into[0].tolist() == [[0, 0], [1, 0]]
