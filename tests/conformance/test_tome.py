@@ -13,7 +13,7 @@ ToMe = installed().plugins["tome"].value
 class TestToMe(PluginConformance):
     plugin = ToMe(r=2)
     zero = ToMe(r=0)
-    accepts = (*zoo.ACCEPTED, digits.case(ToMe(r=28), at_most=0.0002, every=5, task_only=True))
+    accepts = (*zoo.ACCEPTED, digits.case(ToMe(r=28), at_most=0.0002, every=2, task_only=True))
     refuses = zoo.REFUSED
 
 

@@ -1,6 +1,6 @@
 """Arm's Ethos-U NPUs: what is quantised runs there in integers, what a plugin inserted on the CPU.
 
-In int8 alone a whole vision transformer comes to nothing (docs/targets/executorch.md), so that activations have 16 bits.
+Weights have 8 bits and activations 16: in 8 a whole vision transformer comes to nothing (docs/targets/executorch.md).
 The partitioner's pieces are TOSA programs. They are kept for :mod:`~edgetok_exporters.executorch.twin`, and the same
 bytes are compiled by Vela into what the ``.pte`` file holds.
 """

@@ -17,7 +17,7 @@ from edgetok.errors import ExportFailed, MissingExtra, RuntimeFailed
 from edgetok.precision import Precision
 from edgetok.registry import installed
 from edgetok_exporters.executorch import ExecutorchExporter, Options, vela
-from edgetok_exporters.executorch.twin import GRAPH, SUFFIX
+from edgetok_exporters.executorch.twin import DTYPE, GRAPH, SUFFIX
 
 TOOLS = ("ethosu", "tosa_serializer", "tosa_reference_model")
 needs_tools = pytest.mark.skipif(
@@ -67,6 +67,7 @@ def test_the_simulated_file_computes_nearly_the_same(exported, quantised):
     with torch.no_grad():
         wanted, sizes = (value.numpy() for value in quantised.exported.module()(pixels=pixels))
     found = [runner({"pixels": pixels[i : i + 1].numpy()}) for i in range(2)]
+    print('DB', [decibel(wanted[i], found[i]["out0"][0]) for i in range(2)])
     assert all(decibel(wanted[i], found[i]["out0"][0]) > LEAST_DB for i in range(2))
     assert decibel(wanted[0], found[1]["out0"][0]) < LEAST_DB / 2, "another input must not pass"
     np.testing.assert_allclose(np.exp(found[0]["out1"]).sum(), 15, atol=1e-3)
@@ -84,6 +85,8 @@ def test_what_decides_is_outside_the_npu_and_never_quantised(exported):
     assert {"gather", "scatter_add", "amax", "log"} <= set(outside)
     operations = Counter(node["op"].split("::")[-1] for node in graph_of(exported.entry)["nodes"])
     assert operations["quantize_per_tensor.default"] == 3, "picture, merged tokens, and sizes as an output"
+    entering = [node for node in graph_of(exported.entry)["nodes"] if "::quantize_per_tensor" in node["op"]]
+    assert all(node["args"][-1] == {DTYPE: "int16"} for node in entering), "in 8 bits a whole ViT comes to nothing"
     assert exported.delegation.partitions == 2
     assert exported.delegation.inside > 20
 
