@@ -11,7 +11,6 @@ from collections.abc import Callable, Hashable
 import numpy as np
 import onnx_ir as ir
 
-from edgetok_exporters.onnx.attention import packed_heads
 from edgetok_exporters.onnx.body import FLOAT, FLOAT16, Body, numpy_dtype
 
 
@@ -156,8 +155,7 @@ def _unsqueeze(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
 def _mean(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
     """A mean over heads is a product with a row: onnxruntime reduces a middle axis many times slower.
 
-    Of keys it is taken from what attention reads, so that they are not laid out for the mean alone: one token a column
-    where attention is explicit, all heads in one row where it is one node.
+    Of keys it is taken where attention has them already, one token a column, so that they are not laid out twice.
     """
     x = node.inputs[0]
     if x is None or x.shape is None or len(x.shape) != 4 or x.dtype not in (FLOAT, FLOAT16) or _axes(node) != [1]:
@@ -166,24 +164,15 @@ def _mean(graph: ir.Graph, node: ir.Node) -> ir.Value | None:
     if node.attributes.get_int("keepdims", 1) or 0 in (heads, tokens, channels):
         return None
     body = Body()
-    columns, packed = _columns(x), packed_heads(x)
+    columns = _columns(x)
     row = np.full((1, heads), 1 / heads, dtype=numpy_dtype(x))
-    if columns is not None:
-        made = _product(body, row, columns, [-1, channels, tokens])
-        made = body("Transpose", made, perm=[0, 2, 1])
-    elif packed is not None:
-        made = body("Sum", *body.many("Split", heads, packed, axis=2, num_outputs=heads))
-        made = body("Mul", made, body.scalar(1 / heads, x))
+    rows = body("MatMul", row, body("Reshape", columns or x, [-1, heads, tokens * channels]))
+    if columns is None:
+        made = body("Reshape", rows, [-1, tokens, channels])
     else:
-        made = _product(body, row, x, [-1, tokens, channels])
+        made = body("Transpose", body("Reshape", rows, [-1, channels, tokens]), perm=[0, 2, 1])
     _insert(graph, node, body, made)
     return made
-
-
-def _product(body: Body, row: np.ndarray, x: ir.Value, shape: list[int]) -> ir.Value:
-    """``row [1, heads]`` times ``x [B, heads, ...]``, in ``shape``."""
-    flat = body("Reshape", x, [-1, row.shape[1], shape[1] * shape[2]])
-    return body("Reshape", body("MatMul", row, flat), shape)
 
 
 def _columns(x: ir.Value) -> ir.Value | None:
@@ -251,8 +240,8 @@ def _insert(graph: ir.Graph, node: ir.Node, body: Body, made: ir.Value) -> None:
     for i, inner in enumerate(body.nodes):
         inner.name = f"{node.name}.{i}"
         inner.metadata_props.update(node.metadata_props)
-        for j, value in enumerate(inner.outputs):
-            value.name = f"{old.name}.{i}.{j}" if j else f"{old.name}.{i}"
+        for value in inner.outputs:
+            value.name = f"{old.name}.{i}"
     made.shape = old.shape
     if old.dtype is not None:
         made.dtype = old.dtype

@@ -24,7 +24,7 @@ needs_tools = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in TOOLS),
     reason="needs Arm's tools: pip install --no-deps ethos-u-vela==5.1.0 tosa-tools==2026.5.0",
 )
-LEAST_DB = 22
+LEAST_DB = 40
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,6 @@ def test_the_simulated_file_computes_nearly_the_same(exported, quantised):
     with torch.no_grad():
         wanted, sizes = (value.numpy() for value in quantised.exported.module()(pixels=pixels))
     found = [runner({"pixels": pixels[i : i + 1].numpy()}) for i in range(2)]
-    print('DB', [decibel(wanted[i], found[i]["out0"][0]) for i in range(2)])
     assert all(decibel(wanted[i], found[i]["out0"][0]) > LEAST_DB for i in range(2))
     assert decibel(wanted[0], found[1]["out0"][0]) < LEAST_DB / 2, "another input must not pass"
     np.testing.assert_allclose(np.exp(found[0]["out1"]).sum(), 15, atol=1e-3)
