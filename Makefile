@@ -40,7 +40,7 @@ demo: $(READY) build/digits/labels.tsv  ## optimise the sample model, print the 
 
 test: lint types unit  ## lint, types and tests: what CI runs
 
-test-all: test exhaustive  ## the same, and the exhaustive tests: what a release runs
+test-all: test exhaustive  ## the same, and the exhaustive tests: for before a release
 
 lint: $(READY)  ## ruff, without changing files
 	$(BIN)/ruff check .
@@ -59,7 +59,8 @@ unit: $(READY)  ## the tests alone
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
 
 exhaustive: $(READY)  ## the tests that make test leaves out, alone
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m exhaustive
+	EDGETOK_ARCHITECTURES=all $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m exhaustive
+	EDGETOK_ARCHITECTURES=all $(BIN)/python -m pytest -n $(JOBS) -q tests/edgetok/testing/test_coverage.py
 
 golden: $(READY)  ## write the golden texts again; read the diff before you keep it
 	EDGETOK_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q -n $(JOBS) tests -k golden

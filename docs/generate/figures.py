@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +128,31 @@ def ceiling(results: Path) -> str:
     return f"{rows}\nOn {measured['machine']}; {versions}{commit}.\n"
 
 
+XNNPACK_HEAD = (*CEILING_HEAD[:2], "threads", *CEILING_HEAD[4:], "operations in XNNPACK", "export", "of dense")
+
+
+def xnnpack_row(row: Mapping[str, Any]) -> tuple[object, ...]:
+    """One setting in XNNPACK: speed against the ceiling, what was delegated, and how long the export took."""
+    low, high = row["share_spread"]
+    placed = row["delegation"]["merged"]
+    total = placed["inside"] + sum(placed["outside"].values())
+    speed = f"{row['speedup']:.2f}x", f"{row['ceiling']:.2f}x", f"{row['share']:.3f} ({low:.3f} to {high:.3f})"
+    export = f"{row['export_seconds']['merged']:.0f} s", f"{row['export_to_dense']:.2f}x"
+    return row["model"], row["r"], row["threads"], *speed, f"{placed['inside']} of {total}", *export
+
+
+def xnnpack(results: Path) -> str:
+    """Token merging against its free-drop ceiling in ExecuTorch with XNNPACK, and where it was measured."""
+    path = results / "executorch_merging.json"
+    if not path.exists():
+        return MISSING
+    measured = json.loads(path.read_text(encoding="utf-8"))
+    rows = table(XNNPACK_HEAD, map(xnnpack_row, measured["rows"]))
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(measured["versions"].items()))
+    return f"{rows}\nOn {measured['machine']}; {versions}; commit {measured['commit'][:7]}.\n"
+
+
 def blocks(results: Path) -> dict[str, Callable[[], str]]:
-    """``figures bundles`` and ``figures ceiling``."""
-    return {"figures bundles": lambda: bundles(results), "figures ceiling": lambda: ceiling(results)}
+    """``figures bundles``, ``figures ceiling`` and ``figures xnnpack``."""
+    made = {"bundles": bundles, "ceiling": ceiling, "xnnpack": xnnpack}
+    return {f"figures {name}": partial(function, results) for name, function in made.items()}

@@ -27,8 +27,8 @@ class Options(BaseModel):
     """Options of the ONNX exporter.
 
     Attributes:
-        opset: version of the standard operators. From 23 on attention is one ``Attention`` node (faster in
-            onnxruntime, but newer than many runtimes).
+        opset: version of the standard operators. From 23 on attention is one ``Attention`` node: in onnxruntime
+            faster for dense models, hardly for merged ones, whose sizes are added to the scores.
         dtype: what weights and activations are; merge decisions are always computed in fp32.
         io: what floating inputs and outputs are: fp32, or the same as ``dtype``.
         functions: ``inline`` writes each primitive as standard operators, ``keep`` as a function of domain ``edgetok``.

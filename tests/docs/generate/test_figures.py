@@ -114,3 +114,15 @@ def test_a_missing_figure_is_an_error_and_not_a_blank(tmp_path):
 def test_ratio_of_nothing_is_a_dash():
     assert figures.ratio(None) == "-"
     assert figures.ratio(1.716) == "1.72x"
+
+
+def test_the_row_of_xnnpack_says_what_was_delegated_and_how_long_the_export_took(tmp_path):
+    row = {"model": "ViT-S", "r": 13, "threads": 1, "speedup": 1.5, "ceiling": 1.6, "share": 0.94}
+    row |= {"share_spread": [0.93, 0.95], "export_to_dense": 1.75, "export_seconds": {"merged": 70.0, "dense": 40.0}}
+    row["delegation"] = {"merged": {"inside": 98, "outside": {"log": 2}}}
+    measured = {"machine": "x86-64", "versions": {"executorch": "1.4"}, "commit": "0123456789", "rows": [row]}
+    assert figures.xnnpack(tmp_path) == figures.MISSING
+    (tmp_path / "executorch_merging.json").write_text(json.dumps(measured), encoding="utf-8")
+    text = figures.xnnpack(tmp_path)
+    assert "| ViT-S | 13 | 1 | 1.50x | 1.60x | 0.940 (0.930 to 0.950) | 98 of 100 | 70 s | 1.75x |" in text
+    assert "On x86-64; executorch 1.4; commit 0123456." in text

@@ -51,6 +51,20 @@ def test_a_whole_number_is_not_a_float():
     assert sum(".add." in name for name in operations(found)) == 2
 
 
+def test_zeros_of_both_signs_are_apart():
+    x = torch.randn(3)
+    found = shared(lambda x: 1 / (x.abs() * 0.0) + 1 / (x.abs() * -0.0), x)
+    assert found.module()(x).isnan().all()
+
+
+def test_what_a_plugin_made_is_not_taken_for_the_models():
+    x = torch.randn(2, 6)
+    exported = torch.export.export(Model(lambda x: x.exp() * x.exp()), (x,)).run_decompositions({})
+    second = [node for node in exported.graph.nodes if "exp" in str(node.target)][1]
+    second.meta["custom"] = {"edgetok": {"plugin": "tome"}}
+    assert sum("exp" in name for name in operations(share(exported))) == 2
+
+
 def test_outputs_keep_their_names():
     x = torch.randn(3)
     found = shared(lambda x: (x.exp(), x.exp(), x.exp() + 1), x)
