@@ -14,6 +14,8 @@ import torch
 from executorch.backends.arm.ethosu import EthosUCompileSpec
 from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_a16w8_quantization_config
 from executorch.backends.arm.quantizer.arm_quantizer_utils import NodeFinder
+from executorch.backends.arm.tosa.compile_spec import TosaCompileSpec
+from executorch.backends.arm.tosa.partitioner import TOSAPartitioner
 from torch import Tensor, fx
 from torch.fx.passes.operator_support import OperatorSupportBase
 from torchao.quantization.pt2e import MinMaxObserver
@@ -23,7 +25,9 @@ from edgetok_exporters.executorch.quantise import batches
 from edgetok_exporters.executorch.wide import narrow_gelus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from torch.export import ExportedProgram
 
     from edgetok.precision import Precision
 
@@ -38,11 +42,19 @@ WEIGHTED = frozenset({aten.linear.default, aten.conv1d.default, aten.conv2d.defa
 
 def partitioner(accelerator: str) -> Any:
     """Gives every quantised operation that the accelerator's TOSA profile has to the NPU."""
-    from executorch.backends.arm.tosa.compile_spec import TosaCompileSpec
-    from executorch.backends.arm.tosa.partitioner import TOSAPartitioner
-
     profile = EthosUCompileSpec(accelerator).tosa_spec
-    return TOSAPartitioner(TosaCompileSpec(profile), additional_checks=[_Quantised()])
+    return _Partitioner(TosaCompileSpec(profile), additional_checks=[_Quantised()])
+
+
+class _Partitioner(TOSAPartitioner):  # type: ignore[misc]
+    """Arm's, asked once per program: a question per node costs ExecuTorch one more trace of the whole graph."""
+
+    def ops_to_not_decompose(self, ep: ExportedProgram) -> tuple[list[Any], Callable[[fx.Node], bool] | None]:
+        ops, keep = super().ops_to_not_decompose(ep)
+        found = {op: {bool(keep(node)) for node in ep.graph.find_nodes(op="call_function", target=op)} for op in ops}
+        if any(len(answers) > 1 for answers in found.values()):
+            return ops, keep
+        return [op for op, answers in found.items() if True in answers], None
 
 
 class _Quantised(OperatorSupportBase):

@@ -91,6 +91,33 @@ def test_what_decides_is_outside_the_npu_and_never_quantised(exported):
 
 
 @needs_tools
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_partitioner_asks_per_node_only_where_answers_differ(layers):
+    """What ExecuTorch keeps whole is the quantised layer alone; asking per node is one more trace of all."""
+    from torch.ao.quantization.fx import _decomposed  # noqa: F401  (registers operators)
+
+    from edgetok_exporters.executorch.ethos_u import partitioner
+
+    ops = torch.ops.quantized_decomposed
+    grid = (0.1, 0, -127, 127, torch.int8)
+
+    def rounded(x):
+        return ops.dequantize_per_tensor.default(ops.quantize_per_tensor.default(x, *grid), *grid)
+
+    class Layers(torch.nn.Module):
+        def forward(self, x, weight):
+            y = rounded(torch.nn.functional.linear(rounded(x), rounded(weight)))
+            return torch.nn.functional.linear(y * 2, y * 3) if layers == 2 else y
+
+    exported = torch.export.export(Layers(), (torch.ones(2, 4), torch.ones(3, 4)))
+    kept, ask = partitioner("ethos-u85-256").ops_to_not_decompose(exported)
+    linears = exported.graph.find_nodes(op="call_function", target=torch.ops.aten.linear.default)
+    assert torch.ops.aten.linear.default in kept
+    assert (ask is None) == (layers == 1)
+    assert ask is None or [bool(ask(node)) for node in linears] == [True, False]
+
+
+@needs_tools
 def test_velas_estimate_is_in_the_report(exported):
     facts = exported.delegation.facts
     assert facts["accelerator"] == "ethos-u85-256"
