@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from _setting import commit
 from safetensors.torch import save_file
 
 from edgetok.graph import Program, capture, rewrite
@@ -45,7 +46,7 @@ def directory_of(shape: Shape, place: Path) -> Path:
     """A transformers directory of that shape, made in ``place`` if it is not there."""
     if not shape.hidden:
         return SAMPLE
-    directory = place / f"{shape.layers}x{shape.hidden}"
+    directory = place / f"{shape.layers}x{shape.hidden}x{shape.inner}"
     if not (directory / "config.json").exists():
         directory.mkdir(parents=True)
         changes = {
@@ -80,9 +81,14 @@ def _weights(shape: Shape, config: dict[str, int]) -> dict[str, torch.Tensor]:
     return made
 
 
+def packed_directory(shape: Shape, bits: float, place: Path) -> Path:
+    """Where a shape lies packed: anew for everything that its bytes depend on, and for every commit."""
+    return place / f"{shape.layers}x{shape.hidden}x{shape.inner}-{bits}-{shape.group}-{commit()}"
+
+
 def programs(shape: Shape, bits: float, place: Path, *, length: int = 64) -> dict[str, Program]:
     """``dense`` and ``packed``, for sequences of that length and any batch, with their weights."""
-    directory, packed = directory_of(shape, place), place / f"{shape.layers}x{shape.hidden}-{bits}"
+    directory, packed = directory_of(shape, place), packed_directory(shape, bits, place)
     if not packed.exists():
         ids = torch.randint(0, 256, (CALIBRATION, length), generator=torch.Generator().manual_seed(1))
         compress(directory, packed, {"input_ids": ids}, McMoe(bits=bits, method="rtn", group_size=shape.group))

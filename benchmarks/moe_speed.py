@@ -74,10 +74,13 @@ def measure(shape: Shape, length: int, wanted: argparse.Namespace) -> dict[str, 
 
 def variants(found: dict[str, Any]) -> list[tuple[str, Any, Options]]:
     """What is timed, the baseline first."""
+    plain, rounded = (
+        Options.model_validate({**TARGET.options, "packed_activations": kind}) for kind in ("float", "int8")
+    )
     return [
-        ("dense", found["dense"], Options()),
-        ("packed", found["packed"], Options()),
-        ("packed, int8", found["packed"], Options(packed_activations="int8")),
+        ("dense", found["dense"], plain),
+        ("packed", found["packed"], plain),
+        ("packed, int8", found["packed"], rounded),
     ]
 
 

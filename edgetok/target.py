@@ -67,8 +67,8 @@ class OpSupport(BaseModel):
         return "unsupported" if op in self.unsupported else self.default
 
 
-class PackedSupport(BaseModel):
-    """What becomes of weights that come as packed codes of 1, 2, 3, 4 or 8 bits (``edgetok::packed_matmul``).
+class PackedWidths(BaseModel):
+    """What becomes of packed codes of each width: 1, 2, 3, 4 or 8 bits.
 
     ``native`` widths are computed with as they lie in the file. ``widened`` ones are smaller in the file only: they are
     made wider when it is loaded, each to the native width it names, and computed with as such. All ``others`` are
@@ -80,16 +80,21 @@ class PackedSupport(BaseModel):
     native: tuple[int, ...] = ()
     widened: Mapping[int, int] = Field(default_factory=dict)
     others: Literal["load", "run", "refused"] = "run"
-    rounded: PackedSupport | None = None
-    """The same where products may round their inputs to 8 bits, if that is another thing there."""
-    cost: str = ""
-    """What that costs, in words with figures."""
-    source: str = ""
-    """Where this is known from."""
 
     def placement(self, bits: int) -> Literal["native", "widened", "load", "run", "refused"]:
         """What becomes of one width."""
         return "native" if bits in self.native else "widened" if bits in self.widened else self.others
+
+
+class PackedSupport(PackedWidths):
+    """The same of weights that come packed (``edgetok::packed_matmul``), what it costs, and with rounded inputs."""
+
+    rounded: PackedWidths | None = None
+    """The same where products may round their inputs to 8 bits; ``None`` where no kernel does."""
+    cost: str = ""
+    """What that costs, in words with figures."""
+    source: str = ""
+    """Where this is known from."""
 
 
 class Target(BaseModel):

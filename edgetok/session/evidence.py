@@ -10,6 +10,7 @@ from edgetok.errors import DatasetNotFound, UnsupportedModel
 from edgetok.report.evidence import Accuracy
 from edgetok.session.inputs import Fitted, Samples, seeded
 from edgetok.session.interface import arithmetic_of, batched, delivered, fixed_batch, is_executable, rounds_inputs
+from edgetok.session.weights import weight_plugin
 from edgetok.verify import Delivery, Parity, verify
 from edgetok.verify.checkbuild import Toolchain
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 Pairs = Iterable[tuple[Any, int]] | Callable[[], Iterable[tuple[Any, int]]]
 _UNPROVEN = "Not executed: no runtime of this target is on this machine; the file was {proof} only."
+_UNBOUND = (
+    " No dense file rounds its inputs as this one does, so that these bounds only tell a result from noise: accuracy "
+    "and perplexity say what rounding costs."
+)
 Kind = Literal["real", "seeded"]
 
 
@@ -115,8 +120,9 @@ def check_parity(
     if not is_executable(prepared.tools.target):
         return Parity.unproven(_UNPROVEN.format(proof=prepared.tools.target.proof), arithmetic_of(prepared))
     tools, threads = prepared.tools, recipe.bench.threads
-    like = None if rounds_inputs(prepared) else variants.like_dense
-    return verify(
+    unlike = rounds_inputs(prepared) and weight_plugin(prepared) is not None
+    like = None if unlike else variants.like_dense
+    parity = verify(
         Delivery(variants.optimised.program, variants.optimised.runner(threads)),
         Toolchain(tools.exporter, tools.target, tools.options, threads),
         _batches(prepared, samples),
@@ -127,6 +133,7 @@ def check_parity(
         allow_failure=recipe.parity.allow_failure,
         scratch=scratch,
     )
+    return parity.model_copy(update={"how": parity.how + _UNBOUND}) if unlike else parity
 
 
 def _batches(prepared: Prepared, samples: Samples) -> list[Arrays]:

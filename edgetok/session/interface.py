@@ -31,9 +31,14 @@ def arithmetic_of(prepared: Prepared) -> Arithmetic:
     return "int4" if chosen.scheme.startswith("int4") else "int8"
 
 
+def asks_rounding(options: BaseModel) -> bool:
+    """Whether an exporter is asked to let products with packed weights round their inputs to 8 bits."""
+    return getattr(options, "packed_activations", "float") == "int8"
+
+
 def rounds_inputs(prepared: Prepared) -> bool:
     """Whether the delivered file rounds what it multiplies packed weights with to 8 bits."""
-    if getattr(prepared.tools.options, "packed_activations", "float") != "int8":
+    if not asks_rounding(prepared.tools.options) or prepared.tools.target.packed.rounded is None:
         return False
     from edgetok.ops.packed import PACKED_MATMUL
     from edgetok.plugin import WeightPlugin

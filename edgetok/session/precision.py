@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from edgetok.errors import NothingToRewrite, TargetRefuses
 from edgetok.plugin import PrecisionPlugin
 from edgetok.precision import Precision
+from edgetok.session.interface import asks_rounding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
+    from pydantic import BaseModel
 
     from edgetok.graph import Program
     from edgetok.plugin import Plugin
@@ -67,3 +69,17 @@ def choose(plugins: Sequence[Plugin], target: Target) -> Chosen | None:
         why=f"asked: {', '.join(allowed)}; the target runs: {', '.join(target.precisions) or 'no quantised model'}",
         hint="Choose other weights or activations, or another target: edgetok targets info NAME lists its precisions.",
     )
+
+
+def check_rounding(options: BaseModel, target: Target) -> None:
+    """Refuse an exporter's option ``packed_activations=int8`` where it would change nothing.
+
+    Raises:
+        TargetRefuses: no kernel of the target rounds what it multiplies packed weights with.
+    """
+    if asks_rounding(options) and target.packed.rounded is None:
+        raise TargetRefuses(
+            f"Target {target.name!r} does not round what it multiplies packed weights with.",
+            why="packed_activations is int8, and the target's table has no packed.rounded",
+            hint="Leave out exporter.packed_activations, or choose a target that has packed.rounded, as onnx-cpu has.",
+        )

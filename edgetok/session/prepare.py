@@ -17,7 +17,7 @@ from edgetok.plugin import WeightPlugin
 from edgetok.registry import installed
 from edgetok.session.interface import is_executable
 from edgetok.session.pictures import with_normalisation
-from edgetok.session.precision import Chosen, choose
+from edgetok.session.precision import Chosen, check_rounding, choose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,18 +67,20 @@ class Prepared:
 def find_tools(recipe: Recipe, plugins: Sequence[Plugin] | None = None, *, checked: bool = True) -> Tools:
     """Look up plugins, target and exporter; nothing heavy is imported.
 
-    ``checked`` asks whether the target runs the precision that the plugins want.
+    ``checked`` asks whether the target runs the precision that the plugins and the exporter's options want.
 
     Raises:
         UnknownPlugin, UnknownTarget, BadOption: a name or an option is wrong.
         TagConflict, OrderCycle: the plugins do not go together.
-        TargetRefuses: the target does not run the precision they ask for.
+        TargetRefuses: the target does not run the precision they ask for, or rounds no inputs where that is asked for.
     """
     registry = installed()
     chosen = list(plugins) if plugins is not None else [registry.plugin(u.name, u.options) for u in recipe.plugins]
     target = registry.target(recipe.target)
     exporter = registry.exporter(target.exporter)
     options = build(exporter.Options, {**target.options, **recipe.exporter}, f"exporter {exporter.name!r}")
+    if checked:
+        check_rounding(options, target)
     return Tools(
         target, exporter, options, tuple(order(chosen, recipe.pins)), choose(chosen, target) if checked else None
     )

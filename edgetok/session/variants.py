@@ -46,7 +46,8 @@ class Variants:
     """What is compared: all went through the same normalisation, tracing and exporter.
 
     ``control`` is the dense program at the precision of the optimised one, where both tokens and bits are fewer: what
-    its rounding loses says what the optimised file's may. It also returns what decisions are made of. ``forecast`` is
+    its rounding loses says what the optimised file's may. It also returns what decisions are made of. A source that is
+    already packed has one where rounded inputs decide; else its ``dense`` file is of that precision. ``forecast`` is
     what the target's table says of the optimised program.
     """
 
@@ -59,7 +60,7 @@ class Variants:
     def like_dense(self) -> Variant | None:
         """A dense file of the same arithmetic as the optimised one."""
         quantised = self.optimised.program.precision is not None
-        return self.control if quantised else self.dense
+        return self.control or (None if quantised else self.dense)
 
 
 def build_variants(
@@ -76,6 +77,7 @@ def build_variants(
     is the one with rewritten weights, and the dense one has them as they were.
     """
     from edgetok.graph import rewrite
+    from edgetok.session.interface import rounds_inputs
 
     tools, chosen = prepared.tools, prepared.tools.precision
     with clock.stage("rewrite"):
@@ -92,10 +94,13 @@ def build_variants(
         dense = rewrite(prepared.program) if prepared.steps or weights else optimised
     with clock.stage("export dense"):
         plain = _export(dense, tools, scratch, "dense")
-        if chosen is None or not prepared.steps:
+        if not prepared.steps or (chosen is None and (weights or not rounds_inputs(prepared))):
             return Variants(plain, delivered, forecast=forecast)
-        control = chosen.declare(dense, calibration)
-        made = _export(control, tools, scratch, "control", _shown(declared, control, tools))
+        control = chosen.declare(dense, calibration) if chosen else dense
+        shown = _shown(declared, control, tools)
+        if chosen is None and not shown:
+            return Variants(plain, delivered, forecast=forecast)
+        made = _export(control, tools, scratch, "control", shown)
         return Variants(plain, delivered, made, forecast)
 
 

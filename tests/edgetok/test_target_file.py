@@ -19,6 +19,8 @@ def test_a_target_is_read(tmp_path):
         (GOOD.replace("exporter", "exporterr"), "did you mean 'exporter'?"),
         (GOOD.replace('runtime = "r"\n', ""), "runtime: Field required"),
         (GOOD + '[realisations]\nmatch = "guess"\n', "realisations.match"),
+        (GOOD + "[packed.rounded.rounded]\nnative = [4]\n", "packed.rounded.rounded"),
+        (GOOD + '[packed.rounded]\ncost = "c"\n', "packed.rounded.cost"),
         (GOOD + "#" * 70_000, "too large"),
     ],
 )

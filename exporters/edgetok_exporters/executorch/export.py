@@ -21,7 +21,7 @@ from edgetok_exporters.executorch import Options
 from edgetok_exporters.executorch.bundle import example_case, write_bundled
 from edgetok_exporters.executorch.container import DELEGATE, INPUTS, OUTPUTS
 from edgetok_exporters.executorch.delegate import Delegate, delegate_of
-from edgetok_exporters.executorch.measure import delegation, weights
+from edgetok_exporters.executorch.measure import delegation, tables, weights
 from edgetok_exporters.executorch.quantise import quantised
 from edgetok_exporters.executorch.tidy import tidy
 from edgetok_exporters.executorch.trial import check_kernels, try_file
@@ -48,6 +48,7 @@ def export(
     outputs = [spec.name for spec in program.outputs] + [name for group in exposed.values() for name in group]
     names = {INPUTS: list(lowered.example), OUTPUTS: outputs, DELEGATE: [target.delegate]}
     case = example_case(lowered) if options.bundled else None
+    known = tables(program, lowered.exported)
     edge = to_edge(program, lowered, target, delegate, names)
     entry = directory / f"{stem}.pte"
     with failing(program, target):
@@ -56,7 +57,7 @@ def export(
         found = replace(delegation(edge, target.delegate), facts=facts)
         made = edge.to_executorch()
         entry.write_bytes(made.buffer)
-        stored = weights(made, edge, lowered.exported)
+        stored = None if known is None else weights(made, edge, known)
     if twin:
         check_kernels(made, target.name)
         twin.write(entry, sha256(entry))

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from edgetok.errors import TargetRefuses
 from edgetok.ops.packed import middle
-from edgetok.target import PackedSupport
+from edgetok.target import PackedSupport, PackedWidths
 from edgetok_exporters.onnx.body import Body
 from edgetok_exporters.onnx.functions import DOMAIN
 from edgetok_exporters.onnx.packed import INT32, six_bits
@@ -28,17 +29,26 @@ INT8 = 4
 def lower_packed(model: ir.Model, support: PackedSupport, *, rounded: bool = False) -> None:
     """Let products with packed weights be ``MatMulNBits`` where the target's kernels can be given them, in place.
 
-    ``rounded`` lets kernels round their inputs to 8 bits, for which a target may have others.
+    ``rounded`` takes kernels that round their inputs to 8 bits.
+
+    Raises:
+        TargetRefuses: ``rounded``, and there is none for any of the products.
     """
     arranged: dict[str, ir.Value] = {}
-    for node in list(model.graph):
-        if (node.domain, node.op_type) != (DOMAIN, "packed_matmul"):
-            continue
-        product = _Product.of(node, support.rounded or support if rounded else support, INT8 if rounded else 0)
-        if product is not None:
-            body = Body()
-            _splice(model.graph, node, body, product.write(model.graph, body, arranged))
-            model.opset_imports[CONTRIB] = 1
+    widths, level = (support.rounded or PackedWidths(), INT8) if rounded else (support, 0)
+    nodes = [node for node in model.graph if (node.domain, node.op_type) == (DOMAIN, "packed_matmul")]
+    taken = [(node, product) for node in nodes if (product := _Product.of(node, widths, level)) is not None]
+    if rounded and nodes and not taken:
+        raise TargetRefuses(
+            "No kernel rounds what is multiplied with these packed weights.",
+            why=f"packed_activations is int8, and none of {len(nodes)} products has a width that the target takes so, "
+            f"in groups of whole blocks of {SMALLEST_BLOCK}",
+            hint="Leave out exporter.packed_activations, or compress with groups of 32, 64 or 128.",
+        )
+    for node, product in taken:
+        body = Body()
+        _splice(model.graph, node, body, product.write(model.graph, body, arranged))
+        model.opset_imports[CONTRIB] = 1
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,7 @@ class _Product:
     level: int
 
     @classmethod
-    def of(cls, node: ir.Node, support: PackedSupport, level: int) -> _Product | None:
+    def of(cls, node: ir.Node, support: PackedWidths, level: int) -> _Product | None:
         x, codes, scale, zero = (*node.inputs, None)[:4]
         if x is None or x.shape is None or x.dtype is None or codes is None or codes.shape is None or scale is None:
             return None

@@ -25,6 +25,8 @@ from torch import Tensor, nn
 from edgetok.errors import BrokenWeights
 from edgetok_plugins.mc_moe.bits import WIDTHS, pack_codes, row_bytes, unpack_codes
 
+AGAIN = "Compress the model again; if it was downloaded, download it again."
+
 
 @dataclass(frozen=True, eq=False)
 class PackedWeight:
@@ -49,7 +51,7 @@ class PackedWeight:
     def __post_init__(self) -> None:
         """Refuse tensors that do not fit each other, before anything reads them."""
         if problem := _misfit(self):
-            raise BrokenWeights("A packed weight is malformed.", why=problem)
+            raise BrokenWeights("A packed weight is malformed.", why=problem, hint=AGAIN)
 
     @property
     def groups(self) -> int:
@@ -88,16 +90,21 @@ class PackedWeight:
         """What ``tensors(prefix)`` gave.
 
         Raises:
-            BrokenWeights: a tensor is missing, or they do not fit each other.
+            BrokenWeights: a tensor is missing, or they do not fit each other; names the one that is wrong.
         """
         missing = [name for name in ("codes", "scale", "layout") if f"{prefix}.{name}" not in tensors]
         if missing:
-            raise BrokenWeights(f"The packed weight {prefix} is incomplete.", why=f"missing: {', '.join(missing)}")
+            raise BrokenWeights(
+                f"The packed weight {prefix} is incomplete.", why=f"missing: {', '.join(missing)}", hint=AGAIN
+            )
         codes, scale, layout = (tensors[f"{prefix}.{name}"] for name in ("codes", "scale", "layout"))
-        if layout.dtype != torch.int32 or layout.shape != (3,) or codes.dim() < 2:
-            raise BrokenWeights(f"The packed weight {prefix} is malformed.", why="layout is int32 [3], codes a matrix")
+        if problem := _no_layout(layout, codes):
+            raise _malformed(prefix, problem)
         bits, columns, group = layout.tolist()
-        return cls(bits, (codes.shape[-2], columns), group, codes, scale, tensors.get(f"{prefix}.zero"))
+        try:
+            return cls(bits, (codes.shape[-2], columns), group, codes, scale, tensors.get(f"{prefix}.zero"))
+        except BrokenWeights as error:
+            raise _malformed(prefix, error.why) from None
 
 
 def pack(codes: Tensor, scale: Tensor, zero: Tensor | None = None, *, bits: int, group: int) -> PackedWeight:
@@ -169,10 +176,23 @@ def _per_column(weight: PackedWeight, values: Tensor) -> Tensor:
     return values.repeat_interleave(min(weight.group, weight.shape[1]), dim=-1)[..., : weight.shape[1]]
 
 
+def _malformed(prefix: str, why: str) -> BrokenWeights:
+    return BrokenWeights(f"The packed weight {prefix} is malformed.", why=why, hint=AGAIN)
+
+
+def _no_layout(layout: Tensor, codes: Tensor) -> str | None:
+    if layout.dtype != torch.int32 or layout.shape != (3,):
+        return f"layout is {layout.dtype} {tuple(layout.shape)}, expected torch.int32 (3,)"
+    return None if codes.dim() > 1 else f"codes are of shape {tuple(codes.shape)}, expected a matrix or a stack"
+
+
 def _misfit(weight: PackedWeight) -> str | None:
     out, columns = weight.shape
-    if weight.bits not in WIDTHS or weight.group < 1 or columns < 1 or out < 0:
-        return f"bits are one of {WIDTHS}, not {weight.bits}; group is {weight.group}, shape {weight.shape}"
+    if weight.bits not in WIDTHS:
+        return f"layout: bits are {weight.bits}, expected one of {WIDTHS}"
+    for name, value in (("columns", columns), ("group", weight.group)):
+        if value < 1:
+            return f"layout: {name} is {value}, expected 1 or more"
     expected = {"codes": (*weight.stacked, out, row_bytes(columns, weight.bits))}
     expected |= dict.fromkeys(("scale", "zero"), (*weight.stacked, out, weight.groups))
     dtypes = {"codes": {torch.uint8}, "scale": {torch.float16, torch.float32}, "zero": {torch.uint8}}

@@ -51,6 +51,12 @@ def test_rounded_inputs_are_int8_where_weights_are_packed(prepared, with_options
     assert arithmetic_of(replace(prepared, tools=replace(packing, options=prepared.tools.options))) == "fp32"
 
 
+def test_a_target_that_rounds_nothing_computes_in_floats(prepared):
+    recipe = {"model": "m", "plugins": "mc-moe", "target": "onnx-web", "exporter": {"packed_activations": "int8"}}
+    web = find_tools(make_recipe(recipe), checked=False)
+    assert arithmetic_of(replace(prepared, tools=web)) == "fp32"
+
+
 def test_half_precision_outside_too_only_where_asked_for(with_options):
     inner, outer = with_options(dtype="fp16"), with_options(dtype="fp16", io="same")
     assert dtype_of(inner) == dtype_of(outer) == "fp16"

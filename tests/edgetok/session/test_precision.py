@@ -3,9 +3,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from edgetok.errors import NothingToRewrite, TargetRefuses
+from edgetok.errors import ModelNotFound, NothingToRewrite, TargetRefuses
 from edgetok.plugin import PrecisionPlugin
 from edgetok.precision import Precision, TensorFormat
+from edgetok.recipe_file import make_recipe
+from edgetok.session import optimize
 from edgetok.session.precision import choose
 from edgetok.target import Target
 from edgetok.testing import zoo
@@ -62,3 +64,12 @@ def test_what_is_declared_is_in_the_program():
 def test_nothing_to_quantise_is_an_error():
     with pytest.raises(NothingToRewrite, match="found no place"):
         choose([Fewer(found=())], target("int8-weights")).declare(subject(zoo.transformer_encoder).program)
+
+
+def test_rounding_that_the_target_does_not_do_is_refused_before_anything_is_loaded():
+    recipe = {"model": "no such model", "exporter": {"packed_activations": "int8"}}
+    with pytest.raises(TargetRefuses, match="onnx-web") as refused:
+        optimize(make_recipe({**recipe, "target": "onnx-web"}), dry_run=True)
+    assert (refused.value.code, "packed_activations" in refused.value.hint) == ("ET206", True)
+    with pytest.raises(ModelNotFound):
+        optimize(make_recipe({**recipe, "target": "onnx-cpu"}), dry_run=True)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from edgetok.graph import capture
 from edgetok.model import Component
 from edgetok.registry import installed
+from edgetok.session.variants import Variant
+from edgetok.session.weight_bytes import size_note
 from edgetok.testing.packed import PackedCase, PackedProducts, packed_inputs
 from edgetok_exporters.executorch import ExecutorchExporter
+from edgetok_exporters.executorch.measure import same_bytes, tables
 
 CASES = [
     PackedCase(1, stack=3, zero=False),
@@ -51,3 +55,36 @@ def test_what_stays_outside_the_delegate_is_copies_and_tables(made):
     outside = made[1].delegation.outside
     assert set(outside) <= {"_to_dim_order_copy", "embedding"}
     assert outside["embedding"] == sum(case.bits < 8 for case in CASES)
+
+
+def test_tables_are_no_weights_where_the_delegate_takes_them(tmp_path):
+    """Vulkan's partitioner takes constants out of the program that is lowered."""
+    program = capture(Component("products", PackedProducts(CASES[1:2]).eval(), packed_inputs()))
+    exported = ExecutorchExporter().export(program, installed().target("executorch-vulkan"), tmp_path)
+    given = sum(tensor.numel() * tensor.element_size() for tensor in program.exported.state_dict.values())
+    assert given <= exported.weights < given + 256
+
+
+def test_weights_in_a_delegates_own_blob_are_not_told(tmp_path):
+    """Not as nothing: 0 bytes would be a file without weights."""
+    pytest.importorskip("coremltools")
+    program = capture(Component("products", PackedProducts(CASES[3:4]).eval(), packed_inputs()))
+    exported = ExecutorchExporter().export(program, installed().target("executorch-coreml"), tmp_path)
+    assert exported.delegation.partitions == 1
+    assert exported.weights is None
+    assert "the model's files take" in size_note(Variant(program, exported, ExecutorchExporter()), "fp32")
+
+
+def test_where_nothing_is_packed_nothing_is_counted():
+    program = capture(Component("plain", torch.nn.Linear(2, 2), {"input": torch.ones(1, 2)}))
+    assert tables(program, program.exported) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.bool, torch.int64])
+def test_tables_of_any_dtype_are_known_again(dtype):
+    table = torch.tensor([[0, 1], [0, 0]]).to(dtype)
+    stored = bytes(table.untyped_storage())
+    assert same_bytes(stored, table)
+    assert not same_bytes(stored[::-1], table)
+    assert not same_bytes(stored[1:], table)
+    assert same_bytes(stored[: dtype.itemsize], table[0, 0])

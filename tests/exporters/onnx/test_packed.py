@@ -10,13 +10,15 @@ import onnx
 import onnxruntime
 import pytest
 
+from edgetok.errors import TargetRefuses
 from edgetok.ops.packed import WIDTHS, row_bytes
 from edgetok.registry import installed
-from edgetok.target import PackedSupport
+from edgetok.target import PackedSupport, PackedWidths
 from edgetok.testing.packed import PackedCase, PackedProducts, packed_inputs
 from edgetok_exporters.onnx import OnnxExporter, Options
 
 NATIVE = PackedSupport(native=(2, 4, 8), widened={1: 2, 3: 4}, others="load")
+ROUNDED = PackedWidths(native=(2, 4, 8), widened={1: 2, 3: 4}, others="load")
 WIDENED = PackedSupport(native=(4,), widened={1: 4, 2: 4, 3: 4}, others="load")
 SHAPES = [(64, 32), (96, 96), (50, 16)]
 """Columns and group: whole blocks; a group of several blocks; a last block that is filled up."""
@@ -68,7 +70,7 @@ def test_half_precision(capture, here, inputs, tmp_path):
 
 def test_inputs_are_rounded_where_that_is_asked_for(capture, here, inputs, tmp_path):
     """A step of 8 bits is 1/40 of normal values' spread, its error 1/140; kernels that cannot compute as they do."""
-    support = WIDENED.model_copy(update={"rounded": NATIVE})
+    support = WIDENED.model_copy(update={"rounded": ROUNDED})
     program, entry = export(capture, here, inputs, tmp_path, CASES, support, packed_activations="int8")
     found = OnnxExporter().load(entry, threads=1)({name: value.numpy() for name, value in inputs.items()})
     pairs = zip(found.values(), program.exported.module()(**inputs), strict=True)
@@ -79,6 +81,18 @@ def test_inputs_are_rounded_where_that_is_asked_for(capture, here, inputs, tmp_p
     attributes = [{each.name: each.i for each in node.attribute} for node in products]
     assert {each["accuracy_level"] for each in attributes} == {4}
     assert {each["bits"] for each in attributes} == {2, 4, 8}
+
+
+@pytest.mark.parametrize(
+    ("case", "rounded"), [(PackedCase(4, 40, 8), ROUNDED), (PackedCase(4), None)], ids=["groups", "target"]
+)
+def test_rounding_that_would_change_nothing_is_refused(capture, here, inputs, tmp_path, case, rounded):
+    """An fp32 file would be judged by the bounds of int8."""
+    support = WIDENED.model_copy(update={"rounded": rounded})
+    with pytest.raises(TargetRefuses, match="No kernel rounds") as refused:
+        export(capture, here, inputs, tmp_path, [case], support, packed_activations="int8")
+    assert "packed_activations" in refused.value.hint
+    assert not list(tmp_path.iterdir())
 
 
 def test_groups_that_no_kernel_takes_are_written_in_standard_operators(capture, here, inputs, tmp_path):

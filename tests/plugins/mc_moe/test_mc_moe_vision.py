@@ -10,7 +10,7 @@ from edgetok.errors import UnsupportedModel
 from edgetok.model import Model
 from edgetok.progress import Silent
 from edgetok.testing import zoo
-from edgetok.testing.experts import vision_experts
+from edgetok.testing.experts import VisionExperts, vision_experts
 from edgetok_exporters.onnx import OnnxExporter
 from edgetok_plugins.mc_moe import McMoe
 from edgetok_plugins.mc_moe.experts.find import find_blocks
@@ -45,6 +45,39 @@ def test_both_are_in_one_bundle_and_it_is_proven(bundle):
     runner = OnnxExporter().load(bundle[1] / report.delivered.entry, threads=1)
     found = runner({name: value.numpy() for name, value in vision_experts().inputs.items()})["logits"]
     assert found.shape == (2, 7)
+
+
+ROUNDED = {"packed_activations": "int8"}
+
+
+def one_layer():
+    return zoo.component("small-experts", VisionExperts(32, 2, 1, 4), zoo.pictures(), role="classifier")
+
+
+def test_a_packed_source_with_rounded_inputs_is_held_against_one_that_rounds_alike(tmp_path):
+    """By the bound of int8 alone, 5 dB, a file could be all but noise."""
+    component = one_layer()
+    (tmp_path / "weights").mkdir()
+    plugin, given = McMoe(bits=2.0, group_size=16), dict(component.inputs)
+    done = plugin.rewrite(Model("v", "", {"v": component}), component, given, tmp_path / "weights", Silent())
+    packed = Model("v", "", {"v": done.component})
+    settings = {"output": tmp_path / "out", "exporter": ROUNDED, "bench": {"enabled": False}}
+    parity = edgetok.optimize(packed, plugins={"tome": {"r": 4}}, **settings).report.parity
+    assert parity.passed
+    assert parity.dtype == "int8"
+    for output in parity.outputs:
+        assert output.dense.snr_db < 60, "its inputs are rounded too"
+        assert output.bound.min_snr_db >= min(35, output.dense.snr_db - 4) > 5
+    assert "No dense file rounds" not in parity.how
+    assert "as noisy as the dense file's of the same precision" in parity.how
+
+
+def test_without_such_a_file_the_report_says_how_little_the_bound_says(tmp_path):
+    settings = {"output": tmp_path / "out", "exporter": ROUNDED, "bench": {"enabled": False}}
+    model, plugins = Model("v", "", {"v": one_layer()}), {"mc-moe": PLUGINS["mc-moe"]}
+    parity = edgetok.optimize(model, plugins=plugins, parity={"allow_failure": True}, **settings).report.parity
+    assert all(output.dense is None for output in parity.outputs)
+    assert "No dense file rounds its inputs as this one does" in parity.how
 
 
 def test_what_is_in_memory_is_left_alone_and_packed_all_the_same(tmp_path):

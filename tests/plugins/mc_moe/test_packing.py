@@ -97,6 +97,22 @@ def test_tensors_that_do_not_fit_are_refused(change):
         PackedWeight.from_tensors(tensors, "w")
 
 
+@pytest.mark.parametrize(
+    ("layout", "says"),
+    [
+        ((3, -64, 8), "layout: columns is -64, expected 1 or more"),
+        ((3, 16, 0), "layout: group is 0, expected 1 or more"),
+        ((5, 16, 8), "layout: bits are 5, expected one of (1, 2, 3, 4, 8)"),
+    ],
+)
+def test_the_one_field_that_is_wrong_is_named(layout, says):
+    tensors = weight(3)[1].tensors("w") | {"w.layout": torch.tensor(layout, dtype=torch.int32)}
+    with pytest.raises(BrokenWeights, match="packed weight w is malformed") as refused:
+        PackedWeight.from_tensors(tensors, "w")
+    assert refused.value.why == says
+    assert "Compress the model again" in refused.value.hint
+
+
 def test_what_is_missing_is_named():
     tensors = weight(3)[1].tensors("w")
     del tensors["w.scale"]

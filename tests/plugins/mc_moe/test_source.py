@@ -147,6 +147,37 @@ def test_hostile_files_are_broken_weights(compressed, tmp_path, spoil):
         load_packed(directory)
 
 
+def without(name):
+    """Takes a tensor out of whichever file has it."""
+
+    def spoil(directory):
+        for file in (LAYER, REST):
+            kept = {each: value.clone() for each, value in load_file(directory / file).items() if each != name}
+            save_file(kept, directory / file)
+        index = json.loads((directory / INDEX).read_text())
+        index["weight_map"].pop(name)
+        (directory / INDEX).write_text(json.dumps(index))
+
+    return spoil
+
+
+PLANNED = {
+    "no bits": (without(BITS), BITS),
+    "no norm": (without("model.norm.weight"), "model.norm.weight"),
+    "no bias": (without(f"{LINEAR}.bias"), f"{LINEAR}.bias"),
+    "short embedding": (HOSTILE["short embedding"], "embed_tokens"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "says"), PLANNED.values(), ids=PLANNED)
+def test_a_plan_refuses_what_is_incomplete(compressed, tmp_path, spoil, says):
+    directory = copy_of(compressed, tmp_path / "incomplete")
+    spoil(directory)
+    with pytest.raises(BrokenWeights, match="ET104") as refused:
+        edgetok.optimize(str(directory), plugins={}, dry_run=True)
+    assert says in str(refused.value)
+
+
 def test_other_formats_are_refused(compressed, tmp_path):
     directory = copy_of(compressed, tmp_path / "newer")
     config = json.loads((directory / "config.json").read_text())

@@ -14,7 +14,7 @@ from edgetok_plugins.mc_moe.experts.copied import copied
 from edgetok_plugins.mc_moe.experts.find import Block, find_blocks
 from edgetok_plugins.mc_moe.experts.stacks import read_stacks
 from edgetok_plugins.mc_moe.lowering.modules import PackedLinear, PackedStacks
-from edgetok_plugins.mc_moe.packing import PackedWeight, linear_for
+from edgetok_plugins.mc_moe.packing import AGAIN, PackedWeight, linear_for
 
 if TYPE_CHECKING:
     from edgetok.model import Component
@@ -50,8 +50,9 @@ def packed_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module
     """A copy of a module with packed linear layers and experts; parameters that stay are shared.
 
     Raises:
-        BrokenWeights: the tensors do not fit each other, or the module.
+        BrokenWeights: the tensors do not fit each other, or the module; or one belongs to nothing.
     """
+    _check_owned(tensors)
     made = copied(module)
     blocks = {block.name: block for block in find_blocks(made)} if any(n.endswith(".bits") for n in tensors) else {}
     for name in tensors:
@@ -65,6 +66,17 @@ def packed_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module
             path = name.removesuffix(".weight.codes")
             _put(made, path, _linear(made, path, tensors))
     return made
+
+
+def _check_owned(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse codes of experts without the widths by which they would be read."""
+    for name in tensors:
+        prefix = name.removesuffix(".codes")
+        experts = prefix.rpartition(".")[0].rpartition(".")[0]  # EXPERTS.up.w2
+        if name.endswith(".codes") and not name.endswith(".weight.codes") and f"{experts}.bits" not in tensors:
+            raise BrokenWeights(
+                f"The packed weight {prefix} belongs to nothing.", why=f"there is no {experts}.bits", hint=AGAIN
+            )
 
 
 def _put(module: nn.Module, path: str, new: nn.Module) -> None:

@@ -101,12 +101,13 @@ def test_a_file_of_it_runs(program, tmp_path):
         lambda tensors, path: tensors.update({f"{path}.bits": torch.tensor([2, 1, 3], dtype=torch.uint8)}),
         lambda tensors, path: tensors.update({f"{path}.bits": torch.tensor([2, 2, 3, 2], dtype=torch.uint8)}),
         lambda tensors, path: tensors.pop(f"{path}.up.w2.scale"),
+        lambda tensors, path: tensors.pop(f"{path}.bits"),
         lambda tensors, path: tensors.update({"no.such.bits": tensors[f"{path}.bits"]}),
         lambda tensors, path: tensors.update(
             {k.replace("q_proj", "no_proj"): v for k, v in tensors.items() if "q_proj" in k}
         ),
     ],
-    ids=["too few", "other widths", "incomplete", "no experts", "no layer"],
+    ids=["too few", "other widths", "incomplete", "no widths", "no experts", "no layer"],
 )
 def test_what_does_not_fit_is_refused(build, spoil):
     model = build("Mixtral", "ForCausalLM", num_hidden_layers=1)
