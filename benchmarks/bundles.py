@@ -17,8 +17,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from edgetok.bench.quiet import require_quiet
-from edgetok.errors import BenchRefused, EdgetokError
+from _setting import load_or_exit
+
+from edgetok.errors import EdgetokError
 from edgetok.progress import for_stderr
 from edgetok.recipe_file import make_recipe
 from edgetok.session import optimize
@@ -38,12 +39,8 @@ def main() -> int:
     parser.add_argument("--allow-load", action="store_true", help="measure on a busy machine; reports say the load")
     parser.add_argument("--no-bench", action="store_true", help="leave latency out")
     wanted = parser.parse_args()
-    if not (wanted.allow_load or wanted.no_bench):
-        try:
-            require_quiet()
-        except BenchRefused as refused:
-            print(refused, file=sys.stderr)
-            return refused.exit_status
+    if not wanted.no_bench:
+        load_or_exit(wanted.allow_load)
     failed = 0
     for target in wanted.target:
         for name in wanted.plugins:

@@ -13,10 +13,7 @@ what ``latency`` has to do before it times.
 from __future__ import annotations
 
 import argparse
-import datetime
 import hashlib
-import json
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -26,13 +23,11 @@ import torch
 from _budget import NEAR, Fitted, at_budget
 from _halves import Trial, crossed, figures
 from _methods import BASELINE, CONTENDERS, METHODS, Method
-from _setting import commit, machine, versions
+from _setting import load_or_exit, versions, write_result
 from _store import Store, identity
 from _vit_tiny import DATA, Subject
 
 from edgetok.bench import bench
-from edgetok.bench.quiet import load_average, require_quiet
-from edgetok.errors import BenchRefused
 from edgetok.registry import installed
 from edgetok.tune.data import fingerprints
 from edgetok.tune.judge import Judge, Losses
@@ -55,21 +50,18 @@ def main() -> int:
     parser.add_argument("--allow-load", action="store_true", help="time on a busy machine; the load is recorded")
     wanted = parser.parse_args()
     torch.set_num_threads(wanted.threads if wanted.half == "accuracy" else 1)
-    try:
-        load = require_quiet() if wanted.half == "latency" and not wanted.allow_load else load_average()
-    except BenchRefused as refused:
-        print(refused, file=sys.stderr)
-        return refused.exit_status
+    load = load_or_exit(wanted.allow_load or wanted.half != "latency")
     subject = Subject.load()
     judge = subject.judge("imagenet_val")
     store = Store.at("reductions", *sorted(fingerprints(judge.data)), digest(DATA / "vit_tiny_in1k"))
+    path = RESULTS / f"reductions_{wanted.half}.json"
     if wanted.half == "accuracy":
-        write("accuracy", accuracy(subject, judge, store, wanted.budget))
+        write_result(path, __doc__, accuracy(subject, judge, store, wanted.budget))
     elif wanted.half == "files":
         for budget in wanted.budget:
             files(subject, store, budget)
     else:
-        write("latency", {**latency(subject, judge, store, wanted), "load_average": load})
+        write_result(path, __doc__, {**latency(subject, judge, store, wanted), "load_average": load})
     return 0
 
 
@@ -212,19 +204,6 @@ def times(paths: dict[str, Path], pixels: Any, seconds: float) -> dict[str, Any]
         }
         for name, ratio in found.ratios.items()
     }
-
-
-def write(half: str, found: dict[str, Any]) -> None:
-    """The JSON that documentation is generated from."""
-    result = {
-        "what": (__doc__ or "").splitlines()[0],
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": versions(),
-        "commit": commit(),
-        **found,
-    }
-    (RESULTS / f"reductions_{half}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

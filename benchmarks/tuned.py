@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 from pathlib import Path
 
-from edgetok.bench.quiet import require_quiet
-from edgetok.errors import BenchRefused
+from _setting import load_or_exit
+
 from edgetok.progress import for_stderr
 from edgetok.recipe_file import make_recipe
 from edgetok.tune import StudySettings, read_goal, tune
@@ -36,12 +35,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, help="evaluate only the first samples")
     parser.add_argument("--allow-load", action="store_true", help="measure on a busy machine; the result says the load")
     wanted = parser.parse_args()
-    if not wanted.allow_load:
-        try:
-            require_quiet()
-        except BenchRefused as refused:
-            print(refused, file=sys.stderr)
-            return refused.exit_status
+    load_or_exit(wanted.allow_load)
     for latency in wanted.latency:
         measure(latency, wanted)
     return 0

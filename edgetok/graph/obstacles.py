@@ -24,17 +24,19 @@ _MASKS = {
     "unknown": "its mask was not understood: it is neither fixed nor padding, such as one made from the features",
 }
 
-_ALONG_AN_AXIS = {
-    "softmax", "_softmax", "log_softmax", "_log_softmax", "cumsum", "sort", "argsort", "topk", "flip", "roll",
-    "layer_norm", "native_layer_norm", "group_norm", "native_group_norm",
-}  # fmt: skip
-"""Operations that keep an axis and mix or reorder its entries; along the first axis, which is the batch, none is."""
 
+def of_tokens(space: Space, lead: Iterable[Factor], labels: Labels, beside: Iterable[Factor] = ()) -> str | None:
+    """What is wrong with the tokens themselves or the batch they stand in.
 
-def of_tokens(space: Space, lead: Iterable[Factor], labels: Labels) -> str | None:
-    """What is wrong with the tokens themselves or the batch they stand in."""
-    symbols = labels.symbols
-    free = [f for f in lead if "channel" not in f.tags and "batch" not in f.tags and not symbols.is_symbolic(f.size)]
+    Args:
+        space: the tokens.
+        lead: the axes before those of an attention's tokens: batch and heads.
+        labels: of the program.
+        beside: those of ``lead`` that are no heads, though weights contract them elsewhere.
+    """
+    symbols, apart = labels.symbols, list(beside)
+    inside = [f for f in lead if "batch" not in f.tags and not symbols.is_symbolic(f.size)]
+    free = [f for f in inside if "channel" not in f.tags or f in apart]
     if any(symbols.factor(f.size)[1] for f in space.axis):
         return "its number of tokens is symbolic; capture the model with a fixed number of tokens"
     if any("feature" in f.tags for f in space.axis):
@@ -46,39 +48,6 @@ def of_tokens(space: Space, lead: Iterable[Factor], labels: Labels) -> str | Non
     if len(set(pieces)) < len(pieces):
         return "its sequence contains the same tokens more than once"
     return None
-
-
-def is_sample(factor: Factor, after: Iterable[fx.Node], space: Space, spaces: Iterable[Space], labels: Labels) -> bool:
-    """Whether the entries of a batch factor are samples of their own, such as the channels of a time series.
-
-    They are if no attention is over that axis and if, on values of tokens after a reduction, no operation mixes,
-    picks or reorders its entries: each may then have a map of its own.
-
-    Args:
-        factor: a whole axis of an input; what is a part of one is a window or a frame.
-        after: all that follows the reduction.
-        space: what is reduced.
-        spaces: all spaces of the program.
-        labels: of its nodes.
-    """
-    if any(factor.id in factors.ids(other.axis) for other in spaces):
-        return False
-    return not any(_mixes(node, factor, space, labels) for node in after)
-
-
-def _mixes(node: fx.Node, factor: Factor, space: Space, labels: Labels) -> bool:
-    held = [labels.axes(a) for a in node.all_input_nodes if labels.has(a) and space.carried_by(labels.axes(a))]
-    held = [axes for axes in held if factor.id in _ids(axes)]
-    if not held:
-        return False
-    if any(factor.id not in _ids(axes) for axes in labels.outputs(node)[:1]):
-        return True
-    inside = any(factor.id in factors.ids(axis) for axes in held for axis in axes[1:])
-    return inside and op_name(node) in _ALONG_AN_AXIS
-
-
-def _ids(axes: Sequence[factors.Axis]) -> set[int]:
-    return {i for axis in axes for i in factors.ids(axis)}
 
 
 def of_mask(mask: Mask) -> str | None:

@@ -15,6 +15,7 @@ from edgetok.graph.masks import Mask
 from edgetok.graph.nodes import ancestors, op_name
 from edgetok.graph.normalise import understand_masks
 from edgetok.graph.program import Program
+from edgetok.graph.samples import is_sample
 from edgetok.graph.scope import CONFINED, Extent, Finder
 from edgetok.graph.space import Space
 
@@ -120,7 +121,8 @@ class _Finder:
         own = [n for n, s in spaces.items() if s is space]
         anchor = self.anchor(node, space)
         lead = [f for axis in self.labels.axes(node.args[0])[:-2] for f in axis]  # type: ignore[arg-type]
-        samples = self.samples(lead, anchor, space, spaces)
+        samples, beside = self.samples(lead, anchor, space, spaces), self.beside(lead, anchor)
+        heads = [f for f in lead if "channel" in f.tags and f not in beside]
         return Site(
             name=module_of(node) or node.name,
             index=own.index(node),
@@ -128,14 +130,14 @@ class _Finder:
             space=space,
             tokens=space.tokens,
             protected=space.protected,
-            heads=factors.size(f for f in lead if "channel" in f.tags),
+            heads=factors.size(heads),
             mask=self.masks[node],
             positions=self.has_positions(space, own),
             obstacle=self.obstacle(node, space, anchor, [f for f in lead if f not in samples]),
             grid=_grid(space),
             node=node,
             anchor=anchor,
-            batch=tuple(f for f in lead if "channel" not in f.tags),
+            batch=tuple(f for f in lead if f not in heads),
             confined={extent: self.within(node, space, extent, lead) for extent in CONFINED},
         )
 
@@ -145,7 +147,13 @@ class _Finder:
         """The factors of a batch whose entries are samples of their own."""
         after, every = _after(anchor), set(spaces.values())
         whole = [f for f in lead if f.id in self.input_axes]
-        return [f for f in whole if obstacles.is_sample(f, after, space, every, self.labels)]
+        return [f for f in whole if is_sample(f, after, space, every, self.labels)]
+
+    def beside(self, lead: list[Factor], anchor: fx.Node | None) -> list[Factor]:
+        """The factors of a batch that are axes of an input, or parts of one, beside those of its features."""
+        axes = self.labels.axes(anchor)[:-1] if anchor is not None else ()
+        found = {i for axis in axes for i in factors.ids(axis)}
+        return [f for f in lead if f.id in found and any(tag.startswith("input:") for tag in f.tags)]
 
     def within(self, node: fx.Node, space: Space, extent: Extent, lead: list[Factor]) -> str | None:
         """What stops the engine from following a reduction that is this attention's own."""
@@ -195,7 +203,8 @@ class _Finder:
 
     def obstacle(self, node: fx.Node, space: Space, anchor: fx.Node | None, lead: list[Factor]) -> str | None:
         """The first reason that stops the engine from following a reduction at this attention."""
-        reason = obstacles.of_tokens(space, lead, self.labels) or obstacles.of_mask(self.masks[node])
+        beside = self.beside(lead, anchor)
+        reason = obstacles.of_tokens(space, lead, self.labels, beside) or obstacles.of_mask(self.masks[node])
         if reason is None and anchor is None:
             reason = "no residual add follows it that joins its result with its input"
         return reason or obstacles.of_graph(_after(anchor), space, self.labels)

@@ -28,7 +28,7 @@ from edgetok.tune.judge import Judge
 from edgetok.tune.page import render_html
 from edgetok.tune.result import Curve, Outcome, Point, Tuned
 from edgetok.tune.schedule import scaled
-from edgetok.tune.setting import Candidate, Setting
+from edgetok.tune.setting import Candidate, Setting, searched
 from edgetok.tune.study import BUDGETS, Search, StudySettings, measured, open_study
 from edgetok.tune.threshold import calibrate
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import optuna
 
     from edgetok.model import Model
+    from edgetok.plugin import TokenReduction
     from edgetok.progress import Progress
     from edgetok.recipe import Recipe
     from edgetok.session.inputs import Fitted
@@ -141,14 +142,27 @@ def _about(run: _Run) -> dict[str, Any]:
     """What a study is of, as data: two processes that agree on this may share one."""
     prepared = run.setting.prepared
     samples = hashlib.sha256("".join(sorted(fingerprints(run.judge.data))).encode()).hexdigest()
-    plugins = {p.name: sorted(p.options()) for p in run.setting.plugins}
+    plugins = [(p.name, _given(p, run.setting)) for p in run.setting.plugins]
     structure = [(site.name, site.tokens) for site in prepared.sites]
     return {"plugins": plugins, "sites": structure, "target": prepared.tools.target.name, "samples": samples}
 
 
+def _given(plugin: TokenReduction, setting: Setting) -> dict[str, object]:
+    """Options with the values that points depend on: of the one that is tuned, all but the schedule, which is found.
+
+    Where there is a schedule, constant r and the curve are of the values given, also of options that are searched.
+    """
+    if plugin is not setting.plugin:
+        return plugin.options()
+    if setting.is_scheduled:
+        one = plugin.with_schedule([setting.mergeable] * setting.layers)
+        return (one or plugin).options()
+    return {name: value for name, value in plugin.options().items() if name not in searched(plugin)}
+
+
 def _curve(run: _Run, study: optuna.Study | None) -> Curve | None:
     """The latency curve: that of the study where it has one, measured here otherwise; ``None`` where none can be."""
-    known = studies.shared_curve(study) if study is not None else None
+    known = studies.shared_curve(study, run.setting.guessed) if study is not None else None
     if known is not None:
         run.clock.progress.log("latency curve: as measured for this study before")
         return known

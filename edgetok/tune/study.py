@@ -81,7 +81,7 @@ def open_study(settings: StudySettings, goal: Goal, about: Mapping[str, Any]) ->
     if known not in (None, digest):
         raise BadCommand(
             f"the study {settings.name!r} is of something else",
-            why="its model, plugin, target, goal or tuning data differ",
+            why="its model, plugins, their options, target, goal or tuning data differ",
             hint="--study NAME for another one in the same storage",
         )
     study.set_user_attr("of", digest)
@@ -100,15 +100,19 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
 
 
-def shared_curve(study: optuna.Study) -> Curve | None:
-    """The curve that another process, or an earlier run, measured for this study."""
+def shared_curve(study: optuna.Study, guessed: Mapping[str, Any]) -> Curve | None:
+    """The curve that another process, or an earlier run, measured for this study.
+
+    ``None`` where it was not timed with the options ``guessed``: what moving them costs is not in it.
+    """
     found = study.user_attrs.get("curve")
-    return None if found is None else Curve.model_validate_json(found)
+    curve = None if found is None else Curve.model_validate_json(found)
+    return curve if curve is not None and curve.guessed == dict(guessed) else None
 
 
 def share_curve(study: optuna.Study, curve: Curve) -> Curve:
-    """Give a curve to the study; the one that counts, where another process was first."""
-    first = shared_curve(study)
+    """Give a curve to the study; the one that counts, where another process was first with the same guesses."""
+    first = shared_curve(study, curve.guessed)
     if first is None:
         study.set_user_attr("curve", curve.model_dump_json())
     return first or curve

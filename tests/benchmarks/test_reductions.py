@@ -80,11 +80,11 @@ def test_a_budget_is_met_with_what_is_inserted_counted(benchmark, subject):
     methods, budget = benchmark("_methods"), benchmark("_budget")
     found = budget.at_budget(subject, methods.BASELINE.ladder, 20.0)
     assert found.saved == pytest.approx(subject.flops_saved(found.plugin))
-    wanted = subject.estimate(found.plugin)
-    near = [plugin for plugin in methods.BASELINE.ladder(subject) if abs(subject.estimate(plugin) - wanted) < 2.0]
-    rungs = {subject.tokens(plugin): plugin for plugin in near}
-    best = min(rungs.values(), key=lambda plugin: abs(subject.flops_saved(plugin) - 20.0))
-    assert abs(found.saved - 20.0) <= abs(subject.flops_saved(best) - 20.0) + 1.0
+    assert found.saved == pytest.approx(20.0, abs=2.0)
+    rungs = {subject.tokens(plugin): plugin for plugin in methods.BASELINE.ladder(subject)}
+    near = [plugin for plugin in rungs.values() if abs(subject.estimate(plugin) - 20.0) < 1.5]
+    best = min(abs(subject.flops_saved(plugin) - 20.0) for plugin in near)
+    assert abs(found.saved - 20.0) <= best + 1.0
 
 
 def test_every_method_has_a_program_at_a_budget(benchmark, subject):

@@ -13,18 +13,19 @@ if TYPE_CHECKING:
     from edgetok.graph.labels import Labeller
 
 
-@rule(
-    *names(
-        """add sub mul div pow rsub maximum minimum fmod remainder where masked_fill clip clamp clamp_min clamp_max
-        eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_not __and__
-        __or__ abs neg exp expm1 log log1p log2 sqrt rsqrt reciprocal square sin cos tan tanh sigmoid erf floor ceil
-        round trunc sign relu relu6 gelu silu mish elu leaky_relu celu selu hardtanh hardswish hardsigmoid softplus
-        logsigmoid prelu dropout clone alias detach contiguous to _to_copy type_as copy lift_fresh_copy isnan isinf
-        isfinite floor_divide addcmul addcdiv lerp atan atan2 sinh cosh erfc logaddexp bitwise_xor frac threshold
-        nan_to_num zeros_like ones_like full_like empty_like rand_like fill layer_norm rms_norm
-        cumsum softmax _softmax log_softmax _log_softmax _safe_softmax"""
-    )
+ELEMENTWISE = names(
+    """add sub mul div pow rsub maximum minimum fmod remainder where masked_fill clip clamp clamp_min clamp_max
+    eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_not __and__
+    __or__ abs neg exp expm1 log log1p log2 sqrt rsqrt reciprocal square sin cos tan tanh sigmoid erf floor ceil
+    round trunc sign relu relu6 gelu silu mish elu leaky_relu celu selu hardtanh hardswish hardsigmoid softplus
+    logsigmoid prelu dropout clone alias detach contiguous to _to_copy type_as copy lift_fresh_copy isnan isinf
+    isfinite floor_divide addcmul addcdiv lerp atan atan2 sinh cosh erfc logaddexp bitwise_xor frac threshold
+    nan_to_num zeros_like ones_like full_like empty_like rand_like fill"""
 )
+"""Operations each of whose entries is made of the operands' entries at its place, and of no others."""
+
+
+@rule(*ELEMENTWISE, *names("layer_norm rms_norm cumsum softmax _softmax log_softmax _log_softmax _safe_softmax"))
 def elementwise(labeller: Labeller, node: fx.Node) -> Axes:
     """Broadcast the operands. Norms and softmax keep the axes of their input (weights align with its last axes)."""
     return labeller.elementwise(node)

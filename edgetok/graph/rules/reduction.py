@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from edgetok.graph.labels import Labeller
 
 
+REDUCTIONS = names("mean sum amax amin any all prod logsumexp argmax argmin linalg_vector_norm var std")
+SEVERAL = names("max min var_mean median")
+"""Reductions with several outputs; of two operands, ``max`` and ``min`` are elementwise."""
+
+
 def reduced_dims(node: fx.Node, rank: int) -> set[int]:
     """The axes that a reduction reduces; all where none are given."""
     dims = argument(node, 2 if op_name(node) == "linalg_vector_norm" else 1, "dim")
@@ -30,16 +35,21 @@ def sorted_dim(node: fx.Node, rank: int) -> int:
     return positive(argument(node, 2 if op_name(node) == "topk" else 1, "dim", -1), rank)
 
 
-@rule(*names("mean sum amax amin any all prod logsumexp argmax argmin linalg_vector_norm var std"))
+@rule(*REDUCTIONS)
 def reduction(labeller: Labeller, node: fx.Node) -> Axes:
     """Reduced axes go, or stay with size 1."""
     return _reduced(labeller, node, node.meta["val"])
 
 
-@rule("max", "min", "var_mean", "median")
+def is_of_two(node: fx.Node) -> bool:
+    """Whether a ``max`` or ``min`` compares two operands."""
+    return len(node.args) > 1 and not isinstance(node.args[1], (int, list, tuple, type(None)))
+
+
+@rule(*SEVERAL)
 def reductions(labeller: Labeller, node: fx.Node) -> Axes | list[Axes]:
     """As above with several outputs; elementwise with two operands."""
-    if len(node.args) > 1 and not isinstance(node.args[1], (int, list, tuple, type(None))):
+    if is_of_two(node):
         return labeller.elementwise(node)
     values = node.meta["val"]
     if isinstance(values, torch.Tensor):

@@ -143,51 +143,6 @@ def test_frames_in_the_batch_are_refused(lab, batch_axis):
     assert all("window or frame" in reason for reason in refusals(program))
 
 
-class Series(nn.Module):
-    """Channels ``x (batch, series, tokens, C)`` through one encoder, each on its own until ``form`` says otherwise."""
-
-    def __init__(self, form: str) -> None:
-        super().__init__()
-        self.form, self.encoder, self.across = form, Encoder(2), Encoder(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.encoder(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-        if self.form == "attention":
-            return self.across(y.transpose(1, 2))
-        if self.form == "mean":
-            return y.mean(1)
-        if self.form == "softmax":
-            return y.softmax(1)
-        if self.form == "one":
-            return y[:, 0]
-        if self.form == "order":
-            return y.flip(1) + y
-        if self.form == "late":
-            return y.mean(2).softmax(1)
-        return y
-
-
-@pytest.mark.parametrize("form", ["attention", "mean", "softmax", "one", "order"])
-def test_samples_that_meet_while_they_have_tokens_are_refused(lab, form):
-    """Their maps would differ where their tokens meet."""
-    sites = find_sites(lab.capture(Series(form), {"x": torch.randn(2, 3, N, C)}))
-    assert all("window or frame" in site.obstacle for site in sites if site.tokens == N)
-
-
-def test_samples_that_meet_after_their_tokens_are_pooled_are_no_obstacle(lab):
-    assert refusals(lab.capture(Series("late"), {"x": torch.randn(2, 3, N, C)})) == [None, None]
-
-
-def test_samples_in_an_axis_of_their_own_are_reduced_as_they_are_alone(lab):
-    module, x = Series(""), torch.randn(2, 3, N, C)
-    found = lab.rewritten(lab.capture(module, {"x": x}), lab.bipartite, 4)
-    alone = lab.rewritten(lab.capture(module, {"x": x[:, :1]}), lab.bipartite, 4)
-    (together,) = lab.run(found)
-    assert not torch.allclose(together, module(x)), "nothing was merged"
-    for i in range(3):
-        torch.testing.assert_close(together[:, i : i + 1], lab.run(alone, {"x": x[:, i : i + 1]})[0])
-
-
 def test_symbolic_tokens_are_refused(lab):
     x = torch.randn(2, N, C)
     program = capture(Component("model", Encoder(), {"x": x}, {"x": {0: "batch", 1: "tokens"}}))

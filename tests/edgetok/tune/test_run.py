@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from itertools import combinations
+from types import SimpleNamespace
 
 import pytest
 
 from edgetok.errors import BadSchedule, OutputExists
 from edgetok.recipe_file import load_recipe
 from edgetok.session import optimize
-from edgetok.tune import Goal, StudySettings, Tuned, curve, tune
+from edgetok.tune import Goal, StudySettings, Tuned, curve, run, tune
 from edgetok.tune.page import frontier, render_html
+from edgetok.tune.setting import Setting
+from edgetok_plugins.tome import ToMe
 
 GOAL = Goal(kind="latency", value=0.9)
 
@@ -134,6 +139,18 @@ def test_a_study_without_latency_compares_tokens(tuned):
     assert point.cost == point.tokens_share
     page = render_html(replace_best(tuned[0], point))
     assert "tokens of dense" in page
+
+
+def test_a_study_is_of_the_values_of_options_and_of_no_schedule(prepared, judge):
+    """Else points of ``tome:prop_attn=false`` would be taken for points of ``tome``."""
+
+    def about(**options):
+        tools = replace(prepared.tools, plugins=(ToMe(**options),))
+        return run._about(SimpleNamespace(setting=Setting.of(replace(prepared, tools=tools)), judge=judge))
+
+    assert about(r=2) == about(r=(3, 1, 0))
+    different = [about(), about(prop_attn=False), about(order="kept"), about(protect=0.02)]
+    assert all(a != b for a, b in combinations(different, 2))
 
 
 def replace_best(result, point):

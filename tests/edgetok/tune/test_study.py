@@ -94,12 +94,24 @@ def test_the_first_curve_and_all_baselines_are_shared(search, setting, judge):
     curve = Curve(
         shares=SHARES, saved=(0, 0.1, 0.2, 0.3), merge=0, dense_ms=1, rows=(), threads=1, load_average=None, how="mine"
     )
-    assert shared_curve(second) is None
+    assert shared_curve(second, {}) is None
     assert share_curve(first, curve) == curve
     assert share_curve(second, curve.model_copy(update={"how": "late"})) == curve
     point = measured(setting, judge, setting.candidate([2, 2, 2]), "constant")
     keep_baselines(first, [point])
     assert baselines(second) == [point]
+
+
+def test_a_curve_that_was_not_timed_with_the_guesses_is_made_anew(search):
+    """An older one, without ``guessed``, has nothing of what moving them costs."""
+    study = search().study
+    kept = '{"shares": [1], "saved": [0], "merge": 0, "dense_ms": 1, "rows": [], "threads": 1, "load_average": null'
+    study.set_user_attr("curve", kept + ', "how": "older"}')
+    assert shared_curve(study, {}).how == "older"
+    assert shared_curve(study, {"protect": 0.05}) is None
+    anew = shared_curve(study, {}).model_copy(update={"guessed": {"protect": 0.05}, "how": "anew"})
+    assert share_curve(study, anew) == anew
+    assert shared_curve(study, {"protect": 0.05}) == anew
 
 
 def test_a_study_of_something_else_is_not_joined(search):
