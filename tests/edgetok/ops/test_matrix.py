@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from edgetok import ops
-from edgetok.ops.matrix import Layout, head_sum, match_matrices, matrix_ids, matrix_mean, matrix_sum
+from edgetok.ops.matrix import SCALE, Layout, head_sum, match_matrices, matrix_ids, matrix_mean, matrix_sum
 
 Arguments = tuple[Tensor, int, int]
 
@@ -86,7 +86,7 @@ def test_scores_that_differ_by_rounding_are_told_apart():
     """Between cosines of 1 and of one step below, and between those of 1e-7, the greater one wins, be it the later."""
     for cosine in (1.0, 1e-7):
         near, far = torch.tensor(cosine), torch.nextafter(torch.tensor(cosine), torch.tensor(0.0))
-        scores = torch.stack([far, near]) * 2.0**60
+        scores = torch.stack([far, near]) * SCALE**2
         assert (scores[1] - scores[0]).item() >= 1
     metric = torch.tensor([[[1.0, 0], [1.0, 2.0**-11], [1.0, 0], [1.0, 2.0**-12]]])
     _, into, _ = match_matrices(metric, 1, 0)
