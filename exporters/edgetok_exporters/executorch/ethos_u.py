@@ -18,10 +18,10 @@ from executorch.backends.arm.tosa.compile_spec import TosaCompileSpec
 from executorch.backends.arm.tosa.partitioner import TOSAPartitioner
 from torch import Tensor, fx
 from torch.fx.passes.operator_support import OperatorSupportBase
-from torchao.quantization.pt2e import MinMaxObserver
 from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
 from edgetok_exporters.executorch.quantise import batches
+from edgetok_exporters.executorch.ranges import ANNOTATION, bound_sums, reaching
 from edgetok_exporters.executorch.wide import narrow_gelus
 
 if TYPE_CHECKING:
@@ -31,11 +31,9 @@ if TYPE_CHECKING:
 
     from edgetok.precision import Precision
 
-ANNOTATION = "quantization_annotation"
 FLOAT = "edgetok_float"
 """Mark, in ``meta["custom"]``, of what is never quantised: names change in the quantiser's own passes, marks do not."""
 LARGEST = torch.iinfo(torch.int16).max
-SMALLEST_STEP = 2.0**-24
 aten = torch.ops.aten
 WEIGHTED = frozenset({aten.linear.default, aten.conv1d.default, aten.conv2d.default, aten.convolution.default})
 
@@ -76,7 +74,8 @@ def quantiser(module: Any, example: Mapping[str, Tensor], precision: Precision, 
     _mark(module, precision)
     narrow_gelus(module, batches(precision, example))
     made = EthosUQuantizer(EthosUCompileSpec(accelerator))
-    made.set_global(_formats())
+    formats = _formats()
+    made.set_global(formats)
     made.set_node_finder(None, _Floating())
     annotate = made.annotate
 
@@ -85,6 +84,7 @@ def quantiser(module: Any, example: Mapping[str, Tensor], precision: Precision, 
         for node in annotated.graph.nodes:
             if _stays_float(node):
                 node.meta.pop(ANNOTATION, None)
+        bound_sums(annotated.graph, formats.output_activation)
         return annotated
 
     made.annotate = without_marked
@@ -92,7 +92,7 @@ def quantiser(module: Any, example: Mapping[str, Tensor], precision: Precision, 
 
 
 def _formats() -> Any:
-    """Ranges as wide as calibration finds them: the few values far out decide what a model attends to.
+    """Ranges as wide as values reach: the few far out decide what a model attends to.
 
     Arm's own 16 bits clip them, and are in steps of 2**-12 or coarser.
     """
@@ -101,7 +101,7 @@ def _formats() -> Any:
         quant_min=-LARGEST,
         quant_max=LARGEST,
         qscheme=torch.per_tensor_symmetric,
-        observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=SMALLEST_STEP),
+        observer_or_fake_quant_ctr=reaching(),
     )
     return replace(
         get_symmetric_a16w8_quantization_config(), input_activation=activations, output_activation=activations

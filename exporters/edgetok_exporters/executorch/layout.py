@@ -132,6 +132,8 @@ ETHOS_U: dict[OpOverload, Callable[..., Any]] = {
     **TABLE,
     aten.rsub.Scalar: rsub,
     aten.layer_norm.default: wide.layer_norm,
+    aten.softmax.int: wide.softmax,
+    aten._softmax.default: wide.softmax,
 }
 """The same for Arm's quantiser, whose passes replace ``rsub``, and lose what a node says of its maker."""
 

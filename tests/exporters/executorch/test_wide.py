@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
-from edgetok_exporters.executorch.wide import WIDE, layer_norm, narrow_gelus
+from edgetok_exporters.executorch.wide import WIDE, layer_norm, narrow_gelus, softmax
 
 WIDTH, MASSIVE = 64, 500.0
 needs_arm = pytest.mark.skipif(
@@ -56,6 +57,44 @@ def test_layer_norm_is_torchs(tokens, eps, affine):
 
 def test_a_norm_over_several_axes_is_left_alone(tokens):
     assert layer_norm(tokens, [9, WIDTH]) is NotImplemented
+
+
+@pytest.mark.parametrize("dim", [-1, 1])
+def test_softmax_is_torchs(tokens, dim):
+    x = torch.cat([tokens, 30 * tokens.clamp(max=5), torch.zeros(1, 9, WIDTH)])
+    torch.testing.assert_close(softmax(x, dim), x.softmax(dim))
+    assert softmax(x, dim, torch.float64) is NotImplemented
+
+
+class Tables(TorchFunctionMode):
+    """Reciprocals as an NPU reads them: 256 entries up to ``largest``, and straight lines between them."""
+
+    def __init__(self, largest: float) -> None:
+        super().__init__()
+        self.largest = largest
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is not torch.Tensor.reciprocal:
+            return func(*args, **(kwargs or {}))
+        reach = self.largest if float(args[0].max()) > 1 else 1.0
+        at = torch.linspace(0, reach, 257, dtype=torch.float64)
+        entries = (1 / at).clamp(max=1 / float(args[0].min()))
+        place = args[0].double() / reach * 256
+        low = place.floor().long().clamp(max=255)
+        return torch.lerp(entries[low], entries[low + 1], place - low).to(args[0].dtype)
+
+
+def test_a_coarse_table_does_softmax_no_harm():
+    """Rows from peaked to flat. Read once, the reciprocal of a sum near 1 is wrong by several per cent."""
+    rows = torch.linspace(0, 12, 40)[:, None] * torch.linspace(-1, 0, 197).square().neg()
+    rows = torch.cat([rows, torch.eye(197)[:5] * torch.linspace(4, 12, 5)[:, None]])
+    with Tables(198.0):
+        found = softmax(rows, -1)
+        grown = (rows - rows.amax(-1, keepdim=True)).exp()
+        once = grown * grown.sum(-1, keepdim=True).reciprocal()
+    wanted = rows.softmax(-1)
+    assert ((once - wanted).norm(dim=-1) / wanted.norm(dim=-1)).max() > 0.05
+    assert ((found - wanted).norm(dim=-1) / wanted.norm(dim=-1)).max() < 3e-3
 
 
 def captured(x):
