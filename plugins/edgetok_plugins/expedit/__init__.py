@@ -26,9 +26,11 @@ class Expedit(Proportional):
     ``softmax(-temperature * |x - c|^2)`` of the tokens that the centres near it have become, with x and c as they were
     at the clustering. Everything has a fixed shape, and nothing is sorted or chosen.
 
-    Where the reference code differs: it rebuilds from the 20 nearest centres and divides weights by their Euclidean
-    norm; here the centres within ``reach`` cells stand in for the nearest (25 for the default), and weights sum to 1,
-    so that equal tokens come back exactly. It makes windows of the new grid for SAM; windowed attention is refused.
+    Where the reference code differs: its temperature is 0.01 whatever the scale of the hidden states, at which a small
+    model's patches all belong to every centre near them alike; here patches are scaled first. It rebuilds from the 20
+    nearest centres and divides weights by their Euclidean norm; here the centres within ``reach`` cells stand in for
+    the nearest (25 for the default), and weights sum to 1, so that equal tokens come back exactly. It makes windows of
+    the new grid for SAM; windowed attention is refused.
     The paper knows no weighing of attention by size, which is therefore off; ``prop_attn`` turns it on.
     """
 
@@ -53,12 +55,12 @@ class Expedit(Proportional):
         description="The layer after whose attention it acts, from 0; a quarter of the depth if none.",
     )
     iterations: int = Field(default=5, ge=0, le=20, description="How often centres are computed again.")
-    temperature: float = Field(
-        default=0.01,
+    temperature: float | None = Field(
+        default=None,
         gt=0.0,
-        description="How sharply a patch belongs to the nearest centre. Distances have the scale of the hidden "
-        "states: small models need more than the reference code's 0.01.",
-        json_schema_extra={"search": {"low": 0.01, "high": 1.0}},
+        description="How sharply a patch belongs to the nearest centre, for distances in the scale of the hidden "
+        "states: 0.01 in the reference code. If none, 10 for patches scaled to a mean squared distance of 1 from "
+        "their mean.",
     )
     reach: int = Field(default=2, ge=0, description="How many cells away a centre may be: 2 makes 5 x 5 of them.")
     prop_attn: PropAttn = False

@@ -11,10 +11,13 @@ from edgetok.graph.tiles import Tiles
 Grid = tuple[int, int]
 FAR = -3e4
 """Added to the score of a centre out of reach; finite in fp16."""
+SHARPNESS = 10.0
+"""The temperature where tokens are scaled to a mean squared distance of 1 from their mean."""
+TINY = torch.finfo(torch.float16).tiny
 
 
 def superpixels(
-    hidden: Tensor, front: int, old: Grid, new: Grid, iterations: int, temperature: float, reach: int
+    hidden: Tensor, front: int, old: Grid, new: Grid, iterations: int, temperature: float | None, reach: int
 ) -> SoftMap:
     """The soft map from ``old`` to ``new`` grid cells.
 
@@ -24,11 +27,13 @@ def superpixels(
         old: rows and columns of the tokens.
         new: rows and columns of the superpixels.
         iterations: how often centres are computed again.
-        temperature: of the soft assignment.
+        temperature: of the soft assignment; if none, ``SHARPNESS`` for tokens that are scaled to be 1 apart.
         reach: how many cells away a centre may be.
     """
     inside = Tiles(front, old[0] * old[1], 1)
     x = inside.fold(hidden).float()
+    if temperature is None:
+        x, temperature = _scaled(x), SHARPNESS
     hidden_from = _out_of_reach(old, new, reach).to(x)
     centres = _cells(old, new).to(x) @ x
     shares = _shares(x, centres, temperature, hidden_from)
@@ -40,6 +45,13 @@ def superpixels(
     return SoftMap(keep, src, dst, inside=inside, assign=shares, back=back)
 
 
+def _scaled(x: Tensor) -> Tensor:
+    """``(x - mean) / sqrt(mean |x - mean|^2)`` for each sample, with no square that overflows fp16."""
+    centred = x - x.mean(1, keepdim=True)
+    unit = centred / centred.abs().amax(2, keepdim=True).amax(1, keepdim=True).clamp(min=TINY)
+    return unit * (unit * unit).sum(2, keepdim=True).mean(1, keepdim=True).clamp(min=TINY).rsqrt()
+
+
 def _shares(x: Tensor, centres: Tensor, temperature: float, hidden_from: Tensor) -> Tensor:
     """``softmax(-t |x - c|^2)`` over the centres in reach; ``|x|^2`` is the same for all, and left out."""
     squares = (centres * centres).sum(-1).unsqueeze(1)
@@ -47,7 +59,7 @@ def _shares(x: Tensor, centres: Tensor, temperature: float, hidden_from: Tensor)
 
 
 def _means(shares: Tensor, x: Tensor) -> Tensor:
-    weights = shares.sum(1, keepdim=True).clamp(min=torch.finfo(torch.float16).tiny)
+    weights = shares.sum(1, keepdim=True).clamp(min=TINY)
     return (shares / weights).transpose(1, 2) @ x
 
 

@@ -13,7 +13,7 @@ from edgetok.options import build
 from edgetok.testing import zoo
 from edgetok.testing.trial import Trial, subject
 from edgetok_plugins.expedit import Expedit
-from edgetok_plugins.expedit.superpixels import superpixels
+from edgetok_plugins.expedit.superpixels import SHARPNESS, superpixels
 
 
 def tokens(rows: int, columns: int, front: int = 1) -> Tensor:
@@ -97,3 +97,16 @@ def test_it_acts_once_on_the_whole_grid():
 def test_impossible_options_are_refused(options):
     with pytest.raises(BadOption):
         build(Expedit, options, "expedit")
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1.0, 1e3])
+def test_by_default_the_scale_of_hidden_states_is_no_matter(scale):
+    """Clusters of patches stay apart, where one temperature for all would blur them or choose at random."""
+    x = tokens(6, 6)
+    wanted = superpixels(x, 1, (6, 6), (3, 3), 5, None, 2)
+    found = superpixels(scale * (x + 5), 1, (6, 6), (3, 3), 5, None, 2)
+    torch.testing.assert_close(found.assign, wanted.assign, rtol=1e-3, atol=1e-4)
+    squares = (x[:, 1:] - x[:, 1:].mean(1, keepdim=True)).square().sum(2).mean(1)
+    for i in range(2):
+        alone = superpixels(x[i : i + 1], 1, (6, 6), (3, 3), 5, SHARPNESS / float(squares[i]), 2)
+        torch.testing.assert_close(wanted.assign[i : i + 1], alone.assign, rtol=1e-3, atol=1e-4)
