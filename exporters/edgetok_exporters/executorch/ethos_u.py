@@ -84,11 +84,20 @@ def quantiser(module: Any, example: Mapping[str, Tensor], precision: Precision, 
         for node in annotated.graph.nodes:
             if _stays_float(node):
                 node.meta.pop(ANNOTATION, None)
+        _leave_outputs(annotated.graph.output_node())
         bound_sums(annotated.graph, formats.output_activation)
         return annotated
 
     made.annotate = without_marked
     return made
+
+
+def _leave_outputs(output: fx.Node) -> None:
+    """Return what is never quantised as it is: a token's number in steps of a scale would be another token's."""
+    if ANNOTATION in output.meta:
+        rounded = output.meta[ANNOTATION].input_qspec_map
+        for node in [node for node in rounded if _stays_float(node)]:
+            del rounded[node]
 
 
 def _formats() -> Any:

@@ -83,11 +83,22 @@ def test_what_decides_is_outside_the_npu_and_never_quantised(exported):
     outside = exported.delegation.outside
     assert {"gather", "scatter_add", "amax", "log"} <= set(outside)
     operations = Counter(node["op"].split("::")[-1] for node in graph_of(exported.entry)["nodes"])
-    assert operations["quantize_per_tensor.default"] == 3, "picture, merged tokens, and sizes as an output"
+    assert operations["quantize_per_tensor.default"] == 2, "picture and merged tokens"
     entering = [node for node in graph_of(exported.entry)["nodes"] if "::quantize_per_tensor" in node["op"]]
     assert all(node["args"][-1] == {DTYPE: "int16"} for node in entering), "in 8 bits a whole ViT comes to nothing"
     assert exported.delegation.partitions == 2
     assert exported.delegation.inside > 20
+
+
+@needs_tools
+def test_an_exposed_decision_is_in_whole_numbers(quantised, npu, decision, tmp_path):
+    """In steps of a scale a token's number is a fraction, which the gate takes for no decision at all."""
+    check = ExecutorchExporter().export(quantised, npu, tmp_path, options=Options(), expose=(decision,))
+    found = ExecutorchExporter().load(check.entry)({"pixels": quantised.example["pixels"][:1].numpy()})
+    ids = [found[name] for name in check.exposed[decision]]
+    assert all(np.array_equal(part, part.astype(np.int64)) for part in ids)
+    kept, src, _ = (set(part[0].astype(int)) for part in ids)
+    assert kept | src == set(range(15))
 
 
 @needs_tools
