@@ -26,10 +26,15 @@ REPORT_HEAD = ("model", "target", "plugins", "tokens in / out", "FLOPs", "size",
 
 
 def plugins(report: Report) -> str:
-    """``tome (r=8)``."""
+    """``tome (r=8)``: a plugin's first option, its strength, and others that are not at their defaults."""
+    from edgetok.registry import installed
+
     listed = []
     for plugin in report.plugins:
-        options = ", ".join(f"{key}={value}" for key, value in plugin.options.items())
+        plain = installed().plugin(plugin.name).options()
+        first = next(iter(plugin.options), None)
+        chosen = [key for key, value in plugin.options.items() if key == first or plain.get(key) != value]
+        options = ", ".join(f"{key}={plugin.options[key]}" for key in chosen)
         listed.append(f"{plugin.name} ({options})" if options else plugin.name)
     return ", ".join(listed) or "none"
 
@@ -94,11 +99,11 @@ def where(reports: list[Report]) -> str:
     return "\n".join(dict.fromkeys(lines)) + "\n"
 
 
-def bundles(results: Path) -> str:
-    """The table of bundles, and where it was measured."""
+def bundles(results: Path, model: str = "vit_tiny") -> str:
+    """The table of a model's bundles, and where it was measured."""
     from edgetok.report.schema import Report
 
-    paths = sorted((results / "reports").glob("*.json"))
+    paths = sorted((results / "reports").glob(f"{model}-*.json"))
     reports = [Report.from_json(path.read_bytes()) for path in paths]
     if not reports:
         return MISSING
@@ -153,6 +158,6 @@ def xnnpack(results: Path) -> str:
 
 
 def blocks(results: Path) -> dict[str, Callable[[], str]]:
-    """``figures bundles``, ``figures ceiling`` and ``figures xnnpack``."""
-    made = {"bundles": bundles, "ceiling": ceiling, "xnnpack": xnnpack}
+    """``figures bundles``, ``figures moe``, ``figures ceiling`` and ``figures xnnpack``."""
+    made = {"bundles": bundles, "moe": partial(bundles, model="moe_tiny"), "ceiling": ceiling, "xnnpack": xnnpack}
     return {f"figures {name}": partial(function, results) for name, function in made.items()}

@@ -66,6 +66,12 @@ def test_a_row_is_the_report(report):
     )
 
 
+def test_options_at_their_defaults_are_left_out_but_for_the_first(report):
+    options = {"r": 8, "order": "reference", "prop_attn": False}
+    plugin = report.plugins[0].model_copy(update={"options": options})
+    assert figures.plugins(report.model_copy(update={"plugins": (plugin,)})) == "tome (r=8, prop_attn=False)"
+
+
 def test_what_was_not_measured_is_not_made_up(report):
     bare = report.model_copy(
         update={
@@ -82,10 +88,13 @@ def test_what_was_not_measured_is_not_made_up(report):
 
 def test_the_table_has_a_row_per_report_and_says_where(tmp_path):
     (tmp_path / "reports").mkdir()
-    for name in ("one", "two"):
+    for name in ("one", "two", "other"):
         text = json.dumps({**REPORT, "model": {"name": name}})
-        (tmp_path / "reports" / f"{name}.json").write_text(text, encoding="utf-8")
+        model = "moe_tiny" if name == "other" else "vit_tiny"
+        (tmp_path / "reports" / f"{model}-{name}.json").write_text(text, encoding="utf-8")
     text = figures.bundles(tmp_path)
+    assert "other" not in text
+    assert figures.bundles(tmp_path, "moe_tiny").count("| tome (r=8) |") == 1
     assert text.count("| tome (r=8) |") == 2
     assert "- one: onnxruntime on x86-64, 2 cores; edgetok 0.1.0, torch 2.13.0; 2030-01-02" in text
 
