@@ -77,7 +77,11 @@ def figures(losses: Losses, baseline: Losses | None = None) -> dict[str, Any]:
 
 
 def crossed(trials: Sequence[Trial], baseline: Losses) -> dict[str, Any]:
-    """Each half's choice with its figures on the other half, and both together: no picture chose what it judges."""
+    """Each half's choice with its figures on the other half, and both together.
+
+    No picture took part in the choice that it judges. It may have in the making of what was chosen among: constants
+    of contenders were written down after looking at all pictures.
+    """
     first, second = halves(len(baseline.kl))
     folds, reported = [], []
     for chosen_on, judged_on in ((first, second), (second, first)):

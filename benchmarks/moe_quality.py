@@ -1,12 +1,13 @@
 """Are bits that mc-moe allocates better spent than the same bits spent otherwise? On the trained sample ``moe_tiny``.
 
-For each mean width: perplexity on held-out text of the model as it is, of mc-moe, of whole widths for all experts (and
-between them on a line), of the same widths at random (ten seeds) and by frequency alone; with paired intervals and a
-verdict each. Then what online pruning costs at each width, with important tokens protected and without, and which share
-of the calls of experts it saves on the held-out text. Writes ``benchmarks/results/moe_quality.json``.
+For each mean width: perplexity and next-token accuracy on held-out text of the model as it is, of mc-moe, of whole
+widths for all experts (and between them on a line), of the same widths at random (ten seeds) and by frequency alone;
+with paired intervals and a verdict each. Then what online pruning costs at each width, with important tokens protected
+and without, and which share of the calls of experts it saves on the held-out text. Writes
+``benchmarks/results/moe_quality.json``.
 
     python samples/moe_tiny/data.py DATA
-    python benchmarks/moe_quality.py --data DATA    # three minutes of one core
+    python benchmarks/moe_quality.py --data DATA    # five minutes of one core
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from _setting import write_result
 from torch import Tensor
 
 from edgetok_plugins.mc_moe import McMoe
-from edgetok_plugins.mc_moe.compare import compare
+from edgetok_plugins.mc_moe.compare import compare, figures
 from edgetok_plugins.mc_moe.compress import compress
 from edgetok_plugins.mc_moe.perplexity import Perplexity, difference, perplexity
 from edgetok_plugins.mc_moe.runtime import PackedExperts, load_packed
@@ -48,7 +49,8 @@ def main() -> None:
     found = compare(wanted.model, {"input_ids": calibration}, held_out, options, wanted.bits)
     result = {
         "how": f"Torch, float32; {held_out.numel()} held-out tokens in {len(held_out)} windows, calibrated on "
-        f"{calibration.numel()} others. Intervals are 95 % between windows, differences paired, in nats per token.",
+        f"{calibration.numel()} others. Intervals are 95 % between windows; differences are paired, in nats per token "
+        "and points of accuracy.",
         "options": options.options(),
         **found,
         "pruning": {"budgets": pruning},
@@ -84,8 +86,7 @@ def prune(
             experts = [each for each in packed.modules() if isinstance(each, PackedExperts)]
             cost = difference(found, before)
             row[way] = {
-                "perplexity": found.value,
-                "interval": list(found.interval),
+                **figures(found),
                 "loses_more": [cost.mean, cost.low, cost.high],
                 "saved": [each.saved / each.calls for each in experts],
                 "calibrated": list(manifest["odp"].values()),

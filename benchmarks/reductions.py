@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from _vit_tiny import DATA, Subject
 
 from edgetok.bench import bench
 from edgetok.registry import installed
-from edgetok.tune.data import fingerprints
+from edgetok.session.apart import fingerprints
 from edgetok.tune.judge import Judge, Losses
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -123,17 +123,22 @@ def losses(subject: Subject, judge: Judge, store: Store, found: Fitted) -> Losse
 
 
 def row(method: Method, budget: int, found: Fitted, lost: Losses, subject: Subject) -> dict[str, Any]:
-    """One method at one budget; options without those at their defaults."""
-    plain = type(found.plugin)().options()
+    """One method at one budget."""
     return {
         "method": method.name,
         "plugin": found.plugin.name,
-        "options": {key: value for key, value in found.plugin.options().items() if value != plain[key]},
+        "options": given(found),
         "budget": budget,
         "tokens": list(subject.tokens(found.plugin)),
         "saved": found.saved,
         **figures(lost),
     }
+
+
+def given(found: Fitted) -> dict[str, Any]:
+    """A method's options without those at their defaults."""
+    plain = type(found.plugin)().options()
+    return {key: value for key, value in found.plugin.options().items() if value != plain[key]}
 
 
 def digest(folder: Path) -> str:
@@ -151,10 +156,15 @@ def dense_accuracy(judge: Judge) -> float:
     return 100.0 * float(right.mean())
 
 
+def all_fitted(subject: Subject, store: Store, budget: int) -> dict[str, Fitted]:
+    """Every method at what the baseline saves at a budget."""
+    goal = fitted(subject, store, BASELINE, budget).saved
+    return {method.name: fitted(subject, store, method, goal) for method in METHODS}
+
+
 def files(subject: Subject, store: Store, budget: int) -> dict[str, Path]:
     """The exported file of every method at a budget, and of dense."""
-    goal = fitted(subject, store, BASELINE, budget).saved
-    plugins = {method.name: fitted(subject, store, method, goal).plugin for method in METHODS}
+    plugins = {name: found.plugin for name, found in all_fitted(subject, store, budget).items()}
     return {name: file(subject, store, plugin) for name, plugin in {"dense": None, **plugins}.items()}
 
 
@@ -177,10 +187,18 @@ def latency(subject: Subject, judge: Judge, store: Store, wanted: argparse.Names
     for budget, paths in every.items():
         key = ("timed", budget, wanted.seconds, {name: path.name for name, path in paths.items()})
         timed = store.json(*key) or store.keep_json(times(paths, pixels, wanted.seconds), *key)
-        rows += [{"method": name, "budget": budget, **found} for name, found in timed.items()]
+        rows += latency_rows(budget, all_fitted(subject, store, budget), timed)
         print(f"{budget} %: timed {len(timed)} methods", flush=True)
     how = f"{wanted.seconds:.0f} s per budget, one thread, batch 1, all methods of a budget and dense interleaved."
     return {"how": how, "rows": rows}
+
+
+def latency_rows(budget: int, methods: Mapping[str, Fitted], timed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was timed, with the options that say of which program: those of an accuracy row must be the same."""
+    return [
+        {"method": name, "options": given(methods[name]), "budget": budget, "saved": methods[name].saved, **found}
+        for name, found in timed.items()
+    ]
 
 
 def times(paths: dict[str, Path], pixels: Any, seconds: float) -> dict[str, Any]:

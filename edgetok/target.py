@@ -111,7 +111,9 @@ class Target(BaseModel):
     """The part of the runtime that shall run as much as possible: ``xnnpack``, ``qnn-htp``, ...; '' for all of it."""
     minimum_os: str = ""
     memory_budget_mb: int | None = None
-    """What one model may take there, where that is known."""
+    """What one model may take there, in units of 2^20 bytes, where that is known; reports say where files exceed it."""
+    memory_source: str = ""
+    """Where that is known from."""
     dtypes: tuple[Dtype, ...] = ("fp32",)
     computes: Dtype = "fp32"
     """What floating-point operations are computed in there, whatever the file says."""

@@ -13,6 +13,7 @@ from docs.generate.markdown import table
 
 Row = Mapping[str, Any]
 HEAD = ("bits", "mc-moe", "uniform", "random widths (mean of 10)", "by frequency alone", "mc-moe, pruned (ODP)")
+RIVALS = ("uniform", "random", "frequency")
 VERDICTS = {"beaten": "mc-moe is better", "better": "mc-moe is worse", "undecided": "cannot be told apart"}
 
 
@@ -32,17 +33,50 @@ def memory(results: Path) -> str:
 
 
 def quality(results: Path) -> str:
-    """Perplexities of the sample with their intervals, a row for each budget, and how they were measured."""
+    """Perplexities and accuracies of the sample with their intervals by budget, and how they were measured.
+
+    Accuracies are left out where the file has none.
+    """
     found = _read(results / "moe_quality.json")
     if found is None:
         return MISSING
     pruned = {row["bits"]: row["pruned"] for row in found.get("pruning", {}).get("budgets", [])}
     rows = [_row(budget, pruned.get(budget["bits"])) for budget in found["budgets"]]
-    return f"{table(HEAD, rows)}\nUncompressed: {_perplexity(found['full'])}. {found['how']}\n"
+    right = f"\n{accuracies(found, pruned)}" if "accuracy" in found["full"] else ""
+    return f"{table(HEAD, rows)}\nUncompressed: {_perplexity(found['full'])}. {found['how']}\n{right}"
+
+
+def accuracies(found: Row, pruned: Mapping[float, Row]) -> str:
+    """Next tokens that are right, in per cent, a row for each budget."""
+    rows = (
+        (
+            str(row["bits"]),
+            _accuracy(row["mc-moe"]),
+            *(_beside_ours(row[n]) for n in RIVALS),
+            _last(pruned, row["bits"]),
+        )
+        for row in found["budgets"]
+    )
+    head = f"Next tokens that are right, of the uncompressed model {_accuracy(found['full'])}; rivals beside mc-moe:"
+    return f"{head}\n\n{table(HEAD, rows)}"
+
+
+def _last(pruned: Mapping[float, Row], bits: float) -> str:
+    return _accuracy(pruned[bits]) if bits in pruned else "-"
+
+
+def _accuracy(found: Row) -> str:
+    low, high = found["accuracy_interval"]
+    return f"{found['accuracy']:.1f} % ({low:.1f} to {high:.1f})"
+
+
+def _beside_ours(found: Row) -> str:
+    mean, low, high = found["fewer_right"]
+    return f"{_accuracy(found)}: {-mean:+.2f} ({-high:+.2f} to {-low:+.2f})"
 
 
 def _row(budget: Row, pruned: Row | None) -> tuple[str, ...]:
-    rivals = (f"{_perplexity(budget[n])}: {VERDICTS[budget[n]['verdict']]}" for n in ("uniform", "random", "frequency"))
+    rivals = (f"{_perplexity(budget[n])}: {VERDICTS[budget[n]['verdict']]}" for n in RIVALS)
     last = "-"
     if pruned is not None:
         saved = sum(pruned["saved"]) / len(pruned["saved"])

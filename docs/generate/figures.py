@@ -159,5 +159,6 @@ def xnnpack(results: Path) -> str:
 
 def blocks(results: Path) -> dict[str, Callable[[], str]]:
     """``figures bundles``, ``figures moe``, ``figures ceiling`` and ``figures xnnpack``."""
-    made = {"bundles": bundles, "moe": partial(bundles, model="moe_tiny"), "ceiling": ceiling, "xnnpack": xnnpack}
-    return {f"figures {name}": partial(function, results) for name, function in made.items()}
+    made = {"bundles": bundles, "ceiling": ceiling, "xnnpack": xnnpack}
+    found: dict[str, Callable[[], str]] = {f"figures {name}": partial(made[name], results) for name in made}
+    return {**found, "figures moe": partial(bundles, results, "moe_tiny")}

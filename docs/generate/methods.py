@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from docs.generate.figures import MISSING
 from docs.generate.markdown import code, table
@@ -36,7 +36,14 @@ def joined(results: Path) -> list[dict[str, Any]]:
     accuracy, latency = read(results / ACCURACY), read(results / LATENCY)
     timed = {(row["method"], row["budget"]): row for row in latency["rows"]} if latency else {}
     rows = accuracy["rows"] if accuracy else []
-    return [{**row, "latency": timed.get((row["method"], row["budget"]), {}).get("latency")} for row in rows]
+    return [{**row, "latency": latency_of(row, timed.get((row["method"], row["budget"])))} for row in rows]
+
+
+def latency_of(row: Row, timed: Row | None) -> Row | None:
+    """The latency of the very program that lost what a row says; a timed row without options goes by its name."""
+    if timed is None or timed.get("options", row["options"]) != row["options"]:
+        return None
+    return cast("Row", timed["latency"])
 
 
 def sweep_row(row: Row) -> tuple[object, ...]:

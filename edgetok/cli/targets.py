@@ -91,6 +91,9 @@ def _show_check(found: TargetCheck) -> None:
         for f in found.forecasts
     ]
     show(table(("target", *_MARKS, "partitions", "known from"), summary))
+    schemes = sorted({f.precision for f in found.forecasts if f.precision})
+    if schemes:
+        show("", f"of the program in floating point: what quantising it ({', '.join(schemes)}) cuts is not forecast")
     reasons = {row.op: f"{f.target}: {row.op}: {row.why}" for f in found.forecasts for row in f.ops if row.why}
     show(*([""] if reasons else []), *reasons.values())
     show(*(f"{target} refuses: {why}" for target, why in found.refused.items()))

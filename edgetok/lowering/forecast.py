@@ -12,6 +12,7 @@ from torch.fx.passes.operator_support import OperatorSupportBase
 
 from edgetok.graph.nodes import op_name
 from edgetok.lowering.lower import lower
+from edgetok.precision import Scheme
 from edgetok.target import Placement
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Forecast(BaseModel):
     partitions: int
     cuts: dict[str, int]
     source: str
+    precision: Scheme | None = None
+    """What the program will be quantised to. All of the above is said of it as it is before, in floating point."""
 
     def count(self, placement: Placement) -> int:
         """How many operations have this placement."""
@@ -68,10 +71,13 @@ class Forecast(BaseModel):
 def forecast(program: Program, target: Target, *, batch: int = 1) -> Forecast:
     """Lower a program for a target and look every operation up in the target's table.
 
+    A scheme that the program declares is named and not applied: what a toolchain's quantiser cuts is not forecast.
+
     Raises:
         ExportFailed: the program cannot be lowered.
     """
-    return judge(lower(program, target, batch=batch).exported.graph_module, target)
+    found = judge(lower(program, target, batch=batch).exported.graph_module, target)
+    return found.model_copy(update={"precision": program.precision.scheme}) if program.precision else found
 
 
 def forecasts(program: Program, targets: Sequence[Target], *, batch: int = 1) -> list[Forecast]:

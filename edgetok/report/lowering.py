@@ -54,6 +54,8 @@ class Lowering(Section):
     def of(cls, forecast: Forecast | None, delegation: Delegation | None, proof: Proof, verified_by: str) -> Self:
         """The section of a run."""
         how = "The lowered graph, operation by operation, looked up in the target's table before the export."
+        if forecast and forecast.precision:
+            how += f" It is the graph in floating point: what quantising to {forecast.precision} cuts is not forecast."
         return cls(
             how=how if forecast else "Not forecast: the target has no table of operations.",
             proof=proof,

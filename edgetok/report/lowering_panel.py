@@ -35,13 +35,13 @@ def lowering(report: Report) -> Markup | None:
     return section(
         "What runs where",
         tag("p", proven),
-        _forecast(found),
+        _forecast(found, "forecast, before it is quantised" if report.target.precision else "forecast"),
         _measured(found.measured) if found.measured else None,
         how(found),
     )
 
 
-def _forecast(found: Lowering) -> list[Markup | None]:
+def _forecast(found: Lowering, when: str) -> list[Markup | None]:
     if not found.ops:
         return []
     totals: Counter[tuple[str, str]] = Counter()
@@ -61,7 +61,7 @@ def _forecast(found: Lowering) -> list[Markup | None]:
     return [
         tag("h3", "Before the export"),
         table(("operations run", *makers), rows),
-        tag("p", f"{count(found.partitions, 'partition')} forecast.") if found.partitions else None,
+        tag("p", f"{count(found.partitions, 'partition')} {when}.") if found.partitions else None,
         tag("details", tag("summary", f"{count(len(items), 'kind')} of operation elsewhere"), tag("ul", items))
         if items
         else None,

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgetok.errors import DatasetNotFound
-from edgetok.session.evidence import find_data
+from edgetok.session.apart import require_apart
+from edgetok.session.evidence import find_data, within_reach
 from edgetok.session.inputs import Fitted, Samples, seeded
-from edgetok.session.interface import batched, fixed_batch
+from edgetok.session.interface import batched, fixed_batch, is_executable
 from edgetok.session.weights import weight_plugin
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def find_calibration(prepared: Prepared, recipe: Recipe, dataset: Fitted | None)
     """The calibration data, and the evaluation data without it.
 
     Raises:
+        BadCommand: samples that are given to calibrate on are evaluated as well.
         DatasetNotFound: it is missing or malformed, or too small to calibrate and evaluate on.
     """
     chosen, weights = prepared.tools.precision, weight_plugin(prepared)
@@ -45,6 +47,7 @@ def find_calibration(prepared: Prepared, recipe: Recipe, dataset: Fitted | None)
     given = _given(prepared, recipe)
     if given is not None:
         n = min(wanted, len(given))
+        _require_apart(prepared, recipe, given.part(0, n), dataset)
         return Calibration(_batches(prepared, given.part(0, n)), f"on {n} samples of {given.name}", given), dataset
     if dataset is None:
         made = seeded(prepared.program, -(-wanted // _size(prepared)) * _size(prepared), recipe.calibration.seed)
@@ -65,6 +68,14 @@ def _given(prepared: Prepared, recipe: Recipe) -> Fitted | None:
         return None
     settings = recipe.eval.model_copy(update={"data": recipe.calibration.data, "limit": None})
     return find_data(prepared, recipe.model_copy(update={"eval": settings}), None, labelled=False)
+
+
+def _require_apart(prepared: Prepared, recipe: Recipe, given: Fitted, dataset: Fitted | None) -> None:
+    """Of samples that are used only: of whole batches, and of what this target's runtime evaluates."""
+    if dataset is None or not is_executable(prepared.tools.target):
+        return
+    used = len(given) - len(given) % (fixed_batch(prepared) or 1)
+    require_apart(given.part(0, used), within_reach(prepared, recipe, dataset)[0], "calibration")
 
 
 def _size(prepared: Prepared) -> int:

@@ -10,12 +10,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from edgetok.bundle import Bundle, read_bundle
-from edgetok.errors import BundleNotFound, ParityFailed
+from edgetok.errors import BadTarget, BundleNotFound, ParityFailed, UnknownTarget
 
 if TYPE_CHECKING:
     from edgetok.exporter import Exporter
     from edgetok.progress import Progress
     from edgetok.session.latency import BundleCost
+    from edgetok.target import Target
 
 
 class OutputCheck(BaseModel):
@@ -51,6 +52,7 @@ def verify_bundle(path: Path, *, progress: Progress | None = None) -> BundleChec
 
     Raises:
         BundleNotFound: it is no bundle, or a file is missing or changed.
+        UnknownTarget, BadTarget: its target is not installed, or the target's own file is gone or another one.
         MissingExtra, RuntimeFailed: its runtime is not here, or refuses the file.
         ParityFailed: an output is out of bounds.
     """
@@ -83,9 +85,7 @@ def verify_bundle(path: Path, *, progress: Progress | None = None) -> BundleChec
 
 def _proof(bundle: Bundle) -> str:
     """How the recorded samples were computed on this machine."""
-    from edgetok.registry import installed
-
-    return installed().target(bundle.manifest.target).verified_by or f"run by {bundle.manifest.runtime}"
+    return target_of(bundle).verified_by or f"run by {bundle.manifest.runtime}"
 
 
 def _compare(bundle: Bundle) -> tuple[OutputCheck, ...]:
@@ -114,9 +114,38 @@ def _exporter(bundle: Bundle) -> Exporter:
     from edgetok import requirements
     from edgetok.registry import installed
 
-    registry = installed()
-    requirements.require(registry.target(bundle.manifest.target))
-    return registry.exporter(bundle.manifest.exporter)
+    requirements.require(target_of(bundle))
+    return installed().exporter(bundle.manifest.exporter)
+
+
+def target_of(bundle: Bundle) -> Target:
+    """The target of a bundle: an installed one, or the file that its recipe names.
+
+    Raises:
+        UnknownTarget: it is not installed, or its file is gone.
+        BadTarget: its file now describes another target, or none.
+    """
+    from edgetok.recipe_file import load_recipe
+    from edgetok.registry import installed
+
+    name = bundle.manifest.target
+    ref = load_recipe(bundle.recipe).target if bundle.recipe.is_file() else name
+    if not ref.endswith(".toml"):
+        return installed().target(name)
+    try:
+        target = installed().target(ref)
+    except UnknownTarget as error:
+        raise UnknownTarget(
+            f"{bundle.path} was made for target {name!r}, whose file is gone.", why=f"{ref}: {error.why}", hint=_AGAIN
+        ) from error
+    if target.name != name:
+        raise BadTarget(
+            f"{bundle.path} was made for target {name!r}.", why=f"{ref} is {target.name!r} now", hint=_AGAIN
+        )
+    return target
+
+
+_AGAIN = "Put the target's file back there, or make the bundle again: edgetok optimize -c recipe.yaml target=FILE.toml"
 
 
 def bench_bundle(
@@ -126,11 +155,12 @@ def bench_bundle(
 
     Raises:
         BundleNotFound: it is no bundle, or a file is missing or changed.
+        UnknownTarget, BadTarget: as in ``verify_bundle``.
+        BenchRefused: its files are simulated here, or not executed at all.
         MissingExtra, RuntimeFailed: its runtime is not here, or refuses the file.
     """
     from edgetok.progress import Silent
     from edgetok.recipe_file import load_recipe
-    from edgetok.registry import installed
     from edgetok.session.latency import measure_bundle
 
     shown = progress or Silent()
@@ -138,4 +168,4 @@ def bench_bundle(
         bundle = read_bundle(path)
     settings = load_recipe(bundle.recipe).bench.model_copy(update=dict(changes or {}))
     with shown.stage("measure"):
-        return measure_bundle(bundle, _exporter(bundle), settings, installed().target(bundle.manifest.target))
+        return measure_bundle(bundle, _exporter(bundle), settings, target_of(bundle))

@@ -153,7 +153,7 @@ def measure_accuracy(
         return Accuracy.not_evaluated(f"Not evaluated: here the file is {prepared.tools.target.proof}, not executed.")
     from edgetok.evaluate import evaluate
 
-    dataset, remark = _within_reach(prepared, recipe, dataset)
+    dataset, remark = within_reach(prepared, recipe, dataset)
     dense, optimised = (v.runner(None) for v in (variants.dense, variants.optimised))
     batch = fixed_batch(prepared) or recipe.eval.batch
     found = evaluate(dense, optimised, dataset, batch=batch, progress=clock.progress)
@@ -163,8 +163,11 @@ def measure_accuracy(
     return Accuracy.from_result(found, how=how, data=dataset.name)
 
 
-def _within_reach(prepared: Prepared, recipe: Recipe, dataset: Fitted) -> tuple[Fitted, str]:
-    """The data, or its beginning where a slow simulator would take hours and the recipe sets no limit."""
+def within_reach(prepared: Prepared, recipe: Recipe, dataset: Fitted) -> tuple[Fitted, str]:
+    """What is evaluated and a remark on it: the beginning alone, where a slow simulator would take hours.
+
+    A limit that the recipe sets is not cut.
+    """
     most = prepared.tools.target.samples
     if most is None or recipe.eval.limit is not None or len(dataset) <= most:
         return dataset, ""

@@ -12,6 +12,8 @@ from edgetok.session.inputs import Samples
 from edgetok.session.interface import fixed_batch, is_executable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgetok.bench import Cold
     from edgetok.bench import Latency as Timed
     from edgetok.bundle import Bundle
@@ -121,12 +123,14 @@ def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings, 
 
     Raises:
         BundleNotFound: it has none.
-        BenchRefused: here the file is simulated only.
+        BenchRefused: here the file is simulated only, or not executed at all.
         RuntimeFailed: its runtime refuses the file.
     """
     from edgetok.bench import bench, measure_cold
     from edgetok.bundle.vectors import read_vectors
 
+    if not is_executable(target):
+        raise _refused(target)
     manifest = bundle.manifest
     if manifest.vectors is None:
         raise BundleNotFound(f"{bundle.path} holds no parity vectors.", why="its manifest names none")
@@ -135,7 +139,7 @@ def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings, 
     samples = Samples(arrays, _rows(bundle, arrays))
     sizes = settings.batches if _is_dynamic(bundle) else (len(samples),)
     if target.proof != "run":
-        _refuse_simulated(exporter.load(entry, threads=settings.threads), target)
+        _refuse_simulated(exporter, entry, samples.filled(sizes[0]), target)
     cold = measure_cold(exporter, entry, samples.filled(sizes[0]), threads=settings.threads)
     timed = tuple(
         bench(
@@ -150,13 +154,21 @@ def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings, 
     return BundleCost(timed, cold)
 
 
-def _refuse_simulated(runner: Runner, target: Target) -> None:
-    if is_simulated(runner, target):
-        raise BenchRefused(
-            f"{target.name} cannot be timed here.",
-            why=f"the file is {target.proof} on this machine, whose speed says nothing of the device's",
-            hint="Time it on the device.",
-        )
+def _refuse_simulated(exporter: Exporter, entry: Path, inputs: Arrays, target: Target) -> None:
+    """Ask the runner, of a file that was opened in a process of its own before."""
+    from edgetok.bench.probe import probe
+
+    probe(exporter, entry, inputs)
+    if is_simulated(exporter.load(entry), target):
+        raise _refused(target)
+
+
+def _refused(target: Target) -> BenchRefused:
+    return BenchRefused(
+        f"{target.name} cannot be timed here.",
+        why=f"the file is {target.proof} on this machine, whose speed says nothing of the device's",
+        hint="Time it on the device.",
+    )
 
 
 def _rows(bundle: Bundle, arrays: Arrays) -> frozenset[str]:

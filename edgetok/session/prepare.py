@@ -64,10 +64,13 @@ class Prepared:
         return steps_of(self.plan, self.sites, self.tools.plugins)
 
 
-def find_tools(recipe: Recipe, plugins: Sequence[Plugin] | None = None, *, checked: bool = True) -> Tools:
+def find_tools(
+    recipe: Recipe, plugins: Sequence[Plugin] | None = None, *, target: Target | None = None, checked: bool = True
+) -> Tools:
     """Look up plugins, target and exporter; nothing heavy is imported.
 
-    ``checked`` asks whether the target runs the precision that the plugins and the exporter's options want.
+    ``target`` is taken in place of the recipe's. ``checked`` asks whether the target runs the precision that the
+    plugins and the exporter's options want.
 
     Raises:
         UnknownPlugin, UnknownTarget, BadOption: a name or an option is wrong.
@@ -76,7 +79,7 @@ def find_tools(recipe: Recipe, plugins: Sequence[Plugin] | None = None, *, check
     """
     registry = installed()
     chosen = list(plugins) if plugins is not None else [registry.plugin(u.name, u.options) for u in recipe.plugins]
-    target = registry.target(recipe.target)
+    target = target or registry.target(recipe.target)
     exporter = registry.exporter(target.exporter)
     options = build(exporter.Options, {**target.options, **recipe.exporter}, f"exporter {exporter.name!r}")
     if checked:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgetok.session.prepare import Prepared
     from edgetok.session.variants import Variants
     from edgetok.session.weights import Rewritten as Weights
+    from edgetok.target import Target
     from edgetok.verify import Parity
 
 
@@ -127,6 +128,8 @@ def _notes(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> tuple[str,
         notes.insert(0, "Parity FAILED. This file was delivered because the run allowed it (parity.allow_failure).")
     if fixed and recipe.bench.enabled and set(recipe.bench.batches) != {fixed}:
         notes.append(f"The file takes batches of {fixed} only, so latency is measured at that size.")
+    if warning := over_budget(prepared.tools.target, evidence.variants.optimised.bytes):
+        notes.append(warning)
     if evidence.weights:
         notes += evidence.weights.done.notes
         notes.append(size_note(evidence.variants.optimised, dtype_of(prepared)))
@@ -136,6 +139,17 @@ def _notes(prepared: Prepared, recipe: Recipe, evidence: Evidence) -> tuple[str,
     if not prepared.model.source:
         notes.append("The model was given in memory: recipe.yaml replays from Python, with the model given again.")
     return tuple(notes)
+
+
+def over_budget(target: Target, size: int) -> str:
+    """A warning where files of ``size`` bytes exceed what one model may take on a target; else empty."""
+    if target.memory_budget_mb is None or size <= target.memory_budget_mb << 20:
+        return ""
+    known = f" ({target.memory_source})" if target.memory_source else ""
+    return (
+        f"TOO LARGE for {target.name}: the files take {size / 2**20:,.1f} MiB before anything is computed, and a model "
+        f"may take {target.memory_budget_mb:,} MiB there{known}. It will not load."
+    )
 
 
 def _delivered(prepared: Prepared, variants: Variants) -> Delivered:

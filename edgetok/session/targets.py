@@ -45,17 +45,19 @@ def check_targets(
     from edgetok.session.prepare import find_tools, prepare
 
     clock = Clock(progress or Silent())
-    tools = find_tools(recipe.model_copy(update={"target": targets[0].name}), checked=False)
+    tools = find_tools(recipe, target=targets[0], checked=False)
     prepared = prepare(recipe, tools, None, clock, allow_network=allow_network)
     with clock.stage("rewrite"):
         program = rewrite(prepared.program, prepared.steps)
-    refused, fit = {}, []
+    refused, fit, schemes = {}, [], []
     for target in targets:
         try:
-            choose(tools.plugins, target)
+            chosen = choose(tools.plugins, target)
             fit.append(target)
+            schemes.append(chosen.scheme if chosen else None)
         except TargetRefuses as error:
             refused[target.name] = error.why
     with clock.stage("lower"):
         found = forecasts(program, fit, batch=fixed_size(tools.options, program) or 1)
-    return TargetCheck(plan=prepared.plan, forecasts=tuple(found), refused=refused)
+    named = (f.model_copy(update={"precision": scheme}) for f, scheme in zip(found, schemes, strict=True))
+    return TargetCheck(plan=prepared.plan, forecasts=tuple(named), refused=refused)

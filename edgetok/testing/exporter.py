@@ -94,7 +94,7 @@ class ExporterConformance:
 
     def test_dense_file_computes_the_same(self) -> None:
         """A file, loaded again, has the program's inputs and outputs and gives its values, at any batch size."""
-        self._require_packages()
+        self._require_runtime()
         runner = self._exporter().load(self._dense().exported.entry, threads=1)
         self._check_runner(runner, subject(zoo.short_encoder).dense)
 
@@ -111,7 +111,7 @@ class ExporterConformance:
 
         Without what it exposes such a file is the kit for plugins' matter.
         """
-        self._require_packages()
+        self._require_runtime()
         program = Trial(Merge(), subject(zoo.short_bert)).optimised
         node = next(n for n in program.graph.nodes if "edgetok.reduce" in str(n.target) and "mean" in n.args)
         with tempfile.TemporaryDirectory(prefix="edgetok-kit-") as folder:
@@ -159,6 +159,11 @@ class ExporterConformance:
             pytest.skip(f"not installed: {', '.join(lacking)}")
         if not has_device(self._target()):
             pytest.skip(f"needs a {self._target().device} device, and there is none here")
+
+    def _require_runtime(self) -> None:
+        self._require_packages()
+        if self._target().proof not in ("run", "simulated"):
+            pytest.skip(f"nothing here executes its files: they are {self._target().proof} only")
 
     def _options(self) -> BaseModel:
         return precise_options(self._exporter(), self._target())

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from edgetok.progress import Progress
     from edgetok.session.inputs import Samples
+    from edgetok.tune.goal import Kind
     from edgetok.tune.judge import Judge, Losses
     from edgetok.tune.setting import Candidate, Setting
 
@@ -88,8 +89,11 @@ def kl_ratio(first: NDArray[np.float64], second: NDArray[np.float64], seed: int 
     return Interval(value=float(first.mean() / second.mean()), low=float(low), high=float(high))
 
 
-def verdict(found: Outcome, constant: Outcome, ratio: Interval | None) -> str:
-    """Whether the schedule beats constant r at equal latency, in words."""
+def verdict(found: Outcome, constant: Outcome, ratio: Interval | None, kind: Kind = "latency") -> str:
+    """Whether the schedule beats constant r of the same predicted cost, in words, with what both took as measured.
+
+    ``kind`` of goal says what their costs were matched by: tokens, or latency where it is predicted.
+    """
     if found.tokens and len({*found.tokens}) == 1 and found.predicted == 1.0:
         return "No token is removed: nothing within the bound is faster than dense."
     if found.options == constant.options:
@@ -97,11 +101,20 @@ def verdict(found: Outcome, constant: Outcome, ratio: Interval | None) -> str:
     if ratio is None:
         return "Not compared with constant r: there is no evaluation data."
     figures = f"KL {ratio.value:.2f}x that of constant r (95 %: {ratio.low:.2f} to {ratio.high:.2f})"
-    slower = found.latency is not None and constant.latency is not None and found.latency.low > constant.latency.high
-    if slower:
+    figures += _took(found, constant)
+    if found.latency is not None and constant.latency is not None and found.latency.low > constant.latency.high:
         return f"The schedule is slower than constant r as measured, so they do not compare; {figures}."
+    by_tokens = kind == "tokens" or found.predicted is None
+    at = "at an equal share of tokens" if by_tokens else "at equal predicted latency"
     if ratio.high < 1:
-        return f"The schedule beats constant r at equal latency: {figures}."
+        return f"The schedule beats constant r {at}: {figures}."
     if ratio.low > 1:
-        return f"Constant r is better: {figures}."
-    return f"The schedule does not beat constant r beyond doubt: {figures}."
+        return f"Constant r is better {at}: {figures}."
+    return f"The schedule does not beat constant r beyond doubt {at}: {figures}."
+
+
+def _took(found: Outcome, constant: Outcome) -> str:
+    """Both latencies as measured, where they were."""
+    if found.milliseconds is None or constant.milliseconds is None:
+        return ""
+    return f"; measured latency {found.milliseconds:.2f} ms, constant r {constant.milliseconds:.2f} ms"

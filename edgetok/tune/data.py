@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from edgetok.errors import BadCommand, DatasetNotFound
+from edgetok.session.apart import require_apart
 from edgetok.session.evidence import find_data
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def find_samples(prepared: Prepared, recipe: Recipe, wanted: int) -> tuple[Fitte
         tuning, labelled = _given(prepared, recipe)
         tuning = tuning.part(0, min(wanted, len(tuning)))
         if evaluation is not None:
-            require_apart(tuning, evaluation)
+            require_apart(tuning, evaluation, "tuning")
         return tuning, labelled, evaluation, f"{len(tuning)} samples of {tuning.name}"
     if evaluation is None:
         raise BadCommand("there is no data to tune on", hint="--calibrate DATA, --eval DATA or both")
@@ -59,32 +59,3 @@ def _given(prepared: Prepared, recipe: Recipe) -> tuple[Fitted, bool]:
         found, labelled = find_data(prepared, recipe, None, labelled=False), False
     assert found is not None
     return found, labelled
-
-
-def require_apart(tuning: Fitted, evaluation: Fitted) -> None:
-    """Refuse data sets that share a sample, by content.
-
-    Raises:
-        BadCommand: they do.
-    """
-    shared = fingerprints(tuning) & fingerprints(evaluation)
-    if shared:
-        raise BadCommand(
-            "tuning and evaluation data overlap",
-            why=f"{len(shared)} samples are in {tuning.name} and in {evaluation.name}",
-            hint="give different data, or --eval alone: it is then split",
-        )
-
-
-def fingerprints(data: Fitted) -> frozenset[str]:
-    """A digest of every sample's content: of its file where there is one."""
-    files = getattr(data.dataset, "files", None)
-    if files is not None:
-        return frozenset(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
-    found = set()
-    for arrays, _ in data.batches(1):
-        digest = hashlib.sha256()
-        for name in sorted(arrays):
-            digest.update(name.encode() + arrays[name].tobytes())
-        found.add(digest.hexdigest())
-    return frozenset(found)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgetok.bundle import staged
 from edgetok.errors import BadSchedule
 from edgetok.recipe_file import dump_recipe
+from edgetok.session.apart import fingerprints
 from edgetok.session.clock import Clock
 from edgetok.session.inputs import Samples
 from edgetok.session.interface import batched
@@ -21,7 +22,7 @@ from edgetok.session.versions import machine, versions
 from edgetok.tune import curve as curves
 from edgetok.tune import study as studies
 from edgetok.tune.confirm import confirm, verdict
-from edgetok.tune.data import find_samples, fingerprints
+from edgetok.tune.data import find_samples
 from edgetok.tune.gradient import learn
 from edgetok.tune.guesses import first_guesses
 from edgetok.tune.judge import Judge
@@ -284,7 +285,7 @@ def _result(
         found=found,
         constant=constant,
         kl_ratio=ratio,
-        verdict=verdict(found, constant, ratio),
+        verdict=verdict(found, constant, ratio, run.goal.kind),
         tuned_on=run.tuned_on,
         evaluated_on=evaluated,
         study=kept if study is not None else "",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from edgetok.tune.judge import Judge
     from edgetok.tune.setting import Candidate, Setting
 
+ATTEMPTS = 6
+"""Times that a study is made or joined while others make its storage."""
+RACES = ("already exists", "UNIQUE constraint", "duplicate key", "no such table", "database is locked")
+"""What databases say to the process that is second."""
 KNOTS = 5
 """Places along the layers where a trial draws a weight, at most."""
 BUDGETS = (0.9, 0.8, 0.7, 0.6, 0.5)
@@ -65,15 +70,8 @@ def open_study(settings: StudySettings, goal: Goal, about: Mapping[str, Any]) ->
     except ImportError as error:
         raise MissingExtra("Tuning needs optuna.", hint="pip install 'edgetok[tune]'") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = settings.storage
     try:
-        study = optuna.create_study(
-            study_name=settings.name,
-            storage=storage if storage is None or "://" in storage else f"sqlite:///{Path(storage).expanduser()}",
-            sampler=_sampler(settings),
-            directions=["minimize"] * (2 if goal.kind == "max-drop" else 1),
-            load_if_exists=True,
-        )
+        study = _made_or_joined(settings, 2 if goal.kind == "max-drop" else 1)
         digest = hashlib.sha256(json.dumps({**about, "goal": str(goal)}, sort_keys=True).encode()).hexdigest()
         known = study.user_attrs.get("of")
     except Exception as error:
@@ -86,6 +84,27 @@ def open_study(settings: StudySettings, goal: Goal, about: Mapping[str, Any]) ->
         )
     study.set_user_attr("of", digest)
     return study
+
+
+def _made_or_joined(settings: StudySettings, objectives: int) -> optuna.Study:
+    """Again where another process makes the storage's tables at the same moment: optuna finds them half made."""
+    import optuna
+
+    storage = settings.storage
+    for attempt in range(ATTEMPTS):
+        try:
+            return optuna.create_study(
+                study_name=settings.name,
+                storage=storage if storage is None or "://" in storage else f"sqlite:///{Path(storage).expanduser()}",
+                sampler=_sampler(settings),
+                directions=["minimize"] * objectives,
+                load_if_exists=True,
+            )
+        except Exception as error:
+            if not any(sign in str(error) for sign in RACES) or attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(0.2 * (attempt + 1))
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _sampler(settings: StudySettings) -> optuna.samplers.BaseSampler:

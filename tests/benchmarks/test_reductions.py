@@ -116,6 +116,9 @@ def test_both_halves_from_fitting_to_timing(benchmark, subject, judge, tmp_path,
     assert half["all"]["tome, constant r"]["ratio"]["value"] == pytest.approx(1.0)
     assert json.loads(json.dumps(found)) == found
     timed = reductions.latency(subject, judge, store, Namespace(budget=[20], seconds=0.1))
-    assert [(each["method"], each["budget"]) for each in timed["rows"]] == [(row["method"], 20)]
+    assert [{key: each[key] for key in ("method", "budget", "options", "saved")} for each in timed["rows"]] == [
+        {key: row[key] for key in ("method", "budget", "options", "saved")}
+    ]
+    assert row["options"], "what says of which program the latency is"
     latency = timed["rows"][0]["latency"]
     assert 0 < latency["low"] <= latency["value"] <= latency["high"]

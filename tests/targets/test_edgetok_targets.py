@@ -30,6 +30,7 @@ def test_a_target_file_holds_together(path, extras):
     assert target.exporter in installed().exporters
     assert target.extra in extras
     assert target.ops.source, "say where the table of operations is from"
+    assert (target.memory_budget_mb is None) == (not target.memory_source), "a limit has a source"
     assert target.proof in ("run", "simulated") or not target.verified_by
     brought = {re.split(r"[^\w-]", requirement)[0].replace("-", "_") for requirement in extras[target.extra]}
     assert {target.packages.get(name, name).replace("-", "_") for name in target.requires} <= brought

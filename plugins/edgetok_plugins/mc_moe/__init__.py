@@ -123,13 +123,17 @@ class McMoe(WeightPlugin):
     def rewrite(
         self, model: Model, component: Component, inputs: Mapping[str, Tensor], scratch: Path, progress: Progress
     ) -> Reweighted:
-        """The component with packed weights, read from the model's directory, or one made for what is in memory."""
-        from edgetok_plugins.mc_moe.compress import compress, packed_tensors
+        """The component with packed weights, read from the model's directory, or one made for what is in memory.
+
+        Computed with CUDA where torch sees it, else on the CPU.
+        """
+        from edgetok_plugins.mc_moe.compress import compress, device_here, packed_tensors
         from edgetok_plugins.mc_moe.lowering.replace import packed_component
         from edgetok_plugins.mc_moe.stream import open_component
 
-        output, source = scratch / "compressed", model.directory or open_component(component, scratch / "dense")
-        manifest = compress(source, output, inputs, self, progress=progress)
+        output, device = scratch / "compressed", device_here()
+        source = model.directory or open_component(component, scratch / "dense", device)
+        manifest = compress(source, output, inputs, self, device=device, progress=progress)
         compared = self._compared(model.directory, inputs, progress) if self.baselines else ()
         made = packed_component(component, packed_tensors(output))
         places = (
@@ -141,12 +145,14 @@ class McMoe(WeightPlugin):
     def _compared(self, directory: Path | None, inputs: Mapping[str, Tensor], progress: Progress) -> tuple[str, ...]:
         """What other ways to spend the same bits give, on samples that do not calibrate them."""
         from edgetok_plugins.mc_moe.compare import compare, sentences
+        from edgetok_plugins.mc_moe.compress import device_here
 
         ids = inputs.get("input_ids")
         if directory is None or ids is None or set(inputs) != {"input_ids"} or len(ids) < 8:
             return ("No baselines: they need a language model in a directory and at least 8 calibration samples.",)
         kept = {"input_ids": ids[: -(len(ids) // 4)]}
-        found = compare(directory, kept, ids[-(len(ids) // 4) :], self, [self.bits], progress=progress)
+        held_out, device = ids[-(len(ids) // 4) :], device_here()
+        found = compare(directory, kept, held_out, self, [self.bits], device=device, progress=progress)
         return sentences(found)
 
 

@@ -76,7 +76,7 @@ def compress(
         inputs: calibration samples as the model's forward takes them, in one batch: ``{"input_ids": [S, T]}``.
         options: the plugin with its options.
         allocation: widths of experts by layer, in place of the allocation by statistics: no statistics are gathered.
-        device: where layers compute.
+        device: where layers compute; what is opened already has its own. Bytes are those of the kind of device.
         progress: where to show it; silent by default.
 
     Raises:
@@ -88,7 +88,8 @@ def compress(
     shown = progress or Silent()
     source = model if isinstance(model, Streamed) else open_model(model, device)
     fixed = None if allocation is None else {str(index): list(widths) for index, widths in allocation.items()}
-    key = key_of({"options": options.options(), "allocation": fixed}, inputs, source.directory, source.shards.files)
+    settings = {"options": options.options(), "allocation": fixed, "device": source.device.type}
+    key = key_of(settings, inputs, source.directory, source.shards.files)
     journal = Journal(output.parent / f".{output.name}.mc-moe", key)
     statistics: Mapping[int, Statistics] = {}
     if allocation is None:
@@ -98,6 +99,11 @@ def compress(
     manifest = _deliver(source, options, allocation, statistics, journal.output)
     journal.finish(output)
     return manifest
+
+
+def device_here() -> torch.device:
+    """CUDA where torch sees it, and the CPU where it does not."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def packed_tensors(directory: Path) -> dict[str, Tensor]:

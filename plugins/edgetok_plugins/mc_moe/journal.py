@@ -39,7 +39,7 @@ class Journal:
         job = directory / "job.json"
         if job.is_file() and json.loads(job.read_text(encoding="utf-8")).get("key") != key:
             raise OutputExists(
-                f"{directory} holds an unfinished job of other options, another model or other tokens.",
+                f"{directory} holds an unfinished job of other options, another model, device or other tokens.",
                 why=f"its key is not {key[:12]}",
                 hint="Finish that job with what it was started with, or remove the directory.",
             )

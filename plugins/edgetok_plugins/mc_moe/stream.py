@@ -78,7 +78,7 @@ def open_model(directory: Path, device: torch.device | str = "cpu") -> Streamed:
     return _streamed(build(directory), directory, device)
 
 
-def open_component(component: Component, directory: Path) -> Streamed:
+def open_component(component: Component, directory: Path, device: torch.device | str = "cpu") -> Streamed:
     """A component of any module with mixtures of experts in a row of layers; its weights are written to ``directory``.
 
     A layer's first argument and its result are the hidden states. The component is left as it is.
@@ -91,7 +91,7 @@ def open_component(component: Component, directory: Path) -> Streamed:
     state = component.module.state_dict() if component.weights is None else component.weights()
     save_file({name: value.detach().clone().contiguous() for name, value in state.items()}, _weights(directory))
     (directory / "config.json").write_text("{}", encoding="utf-8")
-    return _streamed(copied(component.module), directory, "cpu")
+    return _streamed(copied(component.module), directory, device)
 
 
 def _weights(directory: Path) -> Path:

@@ -25,7 +25,8 @@ class Quantize(PrecisionPlugin):
     (static). ``auto`` takes the first scheme the target lists for these weights.
 
     What other plugins inserted is left alone: token matching in int8 decides otherwise. Formats are declared here and
-    fulfilled by each exporter with onnxruntime.quantization, coremltools.optimize or torchao.
+    fulfilled by each exporter, with onnxruntime.quantization, coremltools.optimize or torchao. In ONNX, fp16 and int8
+    weights beside activations in floating point are rounded by the exporter itself.
     """
 
     name: ClassVar[str] = "quantize"

@@ -55,6 +55,30 @@ def test_who_wins_is_said(tmp_path):
     assert "Uncompressed: 2.000 (1.000 to 3.000). By hand." in said
 
 
+def scored(row, accuracy, **more):
+    return row | {"accuracy": accuracy, "accuracy_interval": [accuracy - 1, accuracy + 1], **more}
+
+
+def test_accuracies_are_beside_that_of_mc_moe(tmp_path):
+    (budget,), (pruned,) = QUALITY["budgets"], QUALITY["pruning"]["budgets"]
+    made = {name: scored(budget[name], 40.0, fewer_right=[2.0, -0.5, 4.5]) for name in experts.RIVALS}
+    result = QUALITY | {
+        "full": scored(QUALITY["full"], 50.0),
+        "budgets": [budget | made | {"mc-moe": scored(budget["mc-moe"], 42.0)}],
+        "pruning": {"budgets": [pruned | {"pruned": scored(pruned["pruned"], 41.5)}]},
+    }
+    (tmp_path / "moe_quality.json").write_text(json.dumps(result))
+    said = experts.quality(tmp_path)
+    assert "uncompressed model 50.0 % (49.0 to 51.0)" in said
+    rival = "40.0 % (39.0 to 41.0): -2.00 (-4.50 to +0.50)"
+    assert f"| 2.0 | 42.0 % (41.0 to 43.0) | {rival} | {rival} | {rival} | 41.5 % (40.5 to 42.5) |" in said
+
+
+def test_accuracies_are_left_out_where_there_are_none(tmp_path):
+    (tmp_path / "moe_quality.json").write_text(json.dumps(QUALITY))
+    assert "right" not in experts.quality(tmp_path)
+
+
 SIZES = {
     "commit": "0123456789",
     "rows": [

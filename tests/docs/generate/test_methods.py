@@ -84,6 +84,18 @@ def test_latency_that_was_not_measured_is_not_made_up(results):
     assert pareto.chart(results) is None
 
 
+def test_latency_of_other_options_is_not_that_rows(results):
+    """A method's options change between two runs, and its name does not."""
+    latency = json.loads((results / methods.LATENCY).read_text())
+    worse, better = latency["rows"]
+    worse["options"], better["options"] = {"r": [8, 8]}, {"r": [8, 7]}
+    (results / methods.LATENCY).write_text(json.dumps(latency))
+    page = methods.sweep(results)
+    assert "| worse | 25.1 % | 0.90 (0.89 to 0.91) |" in page
+    assert "| better | 25.1 % | - |" in page
+    assert [row["method"] for row in pareto.shown(results)[0]] == ["worse"]
+
+
 @pytest.mark.parametrize(
     ("ratio", "said"),
     [

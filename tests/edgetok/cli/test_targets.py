@@ -1,5 +1,11 @@
 import json
 
+import pytest
+
+from edgetok.cli.targets import _show_check
+from edgetok.lowering import Forecast
+from edgetok.session.targets import TargetCheck
+
 
 def test_golden_built_in_list(edgetok, golden):
     done = edgetok("targets", "list")
@@ -24,3 +30,11 @@ def test_info_of_a_file_names_what_is_missing_and_the_way_to_get_it(edgetok, tmp
     (tmp_path / "bad.toml").write_text("name = 3\n")
     done = edgetok("targets", "info", "bad.toml")
     assert (done.returncode, done.stderr[:5]) == (3, "ET112")
+
+
+@pytest.mark.parametrize("scheme", [None, "int8-static"])
+def test_a_check_says_that_it_is_of_the_program_before_quantising(capsys, scheme):
+    forecast = Forecast(target="t", ops=(), partitions=1, cuts={}, source="this test", precision=scheme)
+    _show_check(TargetCheck.model_construct(plan=None, forecasts=(forecast,), refused={}))
+    said = "in floating point: what quantising it (int8-static) cuts is not forecast"
+    assert (said in capsys.readouterr().out) == (scheme is not None)

@@ -32,6 +32,16 @@ def test_forecast_and_measurement_are_kept_apart():
     assert found.ops[2].why == "runs on the CPU <here>"
 
 
+def test_a_forecast_says_that_it_is_of_the_program_before_quantising(make_report):
+    report = make_report(
+        lowering=Lowering.of(FORECAST.model_copy(update={"precision": "int8-static"}), None, "run", "")
+    )
+    assert report.lowering.how.endswith("what quantising to int8-static cuts is not forecast.")
+    report = report.model_copy(update={"target": report.target.model_copy(update={"precision": "int8-static"})})
+    assert "4 partitions forecast, before it is quantised." in render_html(report)
+    assert "quantis" not in Lowering.of(FORECAST, None, "run", "").how
+
+
 def test_without_a_table_or_a_count_it_says_so():
     found = Lowering.of(None, None, "lowered", "")
     assert "no table" in found.how

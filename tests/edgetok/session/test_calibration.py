@@ -5,10 +5,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from edgetok.errors import DatasetNotFound
+from edgetok.errors import BadCommand, DatasetNotFound
 from edgetok.evaluate.dataset import Samples
 from edgetok.plugin import WeightPlugin
 from edgetok.recipe_file import make_recipe
+from edgetok.registry import installed
 from edgetok.session.calibration import find_calibration
 from edgetok.session.inputs import Fitted
 from edgetok.testing import zoo
@@ -34,10 +35,10 @@ class Weights(WeightPlugin):
         return 7
 
 
-def prepared(program, samples, *plugins):
-    chosen = Chosen(samples) if samples else None
-    tools = SimpleNamespace(precision=chosen, options=SimpleNamespace(), plugins=plugins)
-    return SimpleNamespace(tools=tools, program=program)
+def prepared(program, samples, *plugins, batch="dynamic", target="onnx-cpu"):
+    chosen, target = Chosen(samples) if samples else None, installed().target(target)
+    tools = SimpleNamespace(precision=chosen, options=SimpleNamespace(batch=batch), plugins=plugins, target=target)
+    return SimpleNamespace(tools=tools, program=program, model=SimpleNamespace(preprocessing=None, labels=()))
 
 
 def labelled(program, n):
@@ -85,3 +86,43 @@ def test_generated_inputs_are_confessed(program):
     assert rest is None
     assert "generated" in found.how
     assert sum(len(next(iter(batch.values()))) for batch in found.batches) >= 5
+
+
+@pytest.fixture
+def given(program, tmp_path, monkeypatch):
+    """A recipe that calibrates on samples of its own, of which the eighth is the first of ``labelled``."""
+    spec = program.inputs[0]
+    (tmp_path / "calibration_samples.py").write_text(
+        "import numpy as np\n"
+        "def draw(seed, n):\n"
+        f"    rng, shape = np.random.default_rng(seed), {spec.shape[1:]}\n"
+        f"    return [({{{spec.name!r}: rng.standard_normal(shape, dtype=np.float32)}}, 0) for _ in range(n)]\n"
+        "def eighth_shared():\n"
+        "    return draw(1, 7) + draw(0, 1) + draw(2, 2)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return make_recipe({"model": "m", "calibration": {"data": "calibration_samples:eighth_shared"}}, source="test")
+
+
+def test_samples_that_calibrate_and_are_evaluated_are_refused(program, given):
+    with pytest.raises(BadCommand, match="overlap") as caught:
+        find_calibration(prepared(program, 8), given, labelled(program, 9))
+    assert caught.value.why.startswith("1 sample is among the 8 of calibration_samples:eighth_shared")
+    assert "the 9 of mine that are evaluated" in caught.value.why
+    assert "different data" in caught.value.hint
+
+
+def test_only_samples_that_are_used_are_kept_apart(program, given):
+    data = labelled(program, 9)
+    for made in (prepared(program, 7), prepared(program, 8, batch=7)):  # whole batches of seven: one
+        found, rest = find_calibration(made, given, data)
+        assert sum(len(next(iter(batch.values()))) for batch in found.batches) == 7
+        assert rest is data
+    later = data.part(1)
+    assert find_calibration(prepared(program, 10), given, later)[1] is later
+
+
+def test_what_is_not_evaluated_here_does_not_clash(program, given):
+    unproven = "executorch-vulkan"
+    assert installed().target(unproven).proof not in ("run", "simulated")
+    find_calibration(prepared(program, 8, target=unproven), given, labelled(program, 9))

@@ -11,7 +11,7 @@ import pytest
 from edgetok.evaluate.dataset import Samples
 from edgetok.recipe import EvalSettings, Recipe
 from edgetok.registry import installed
-from edgetok.session.evidence import _within_reach
+from edgetok.session.evidence import within_reach
 from edgetok.session.inputs import Fitted
 
 
@@ -22,7 +22,7 @@ def data() -> Fitted:
 
 def taken(target: str, data: Fitted, limit: int | None = None) -> tuple[int, str]:
     prepared: Any = SimpleNamespace(tools=SimpleNamespace(target=installed().target(target)))
-    found, said = _within_reach(prepared, Recipe(model="m", eval=EvalSettings(limit=limit)), data)
+    found, said = within_reach(prepared, Recipe(model="m", eval=EvalSettings(limit=limit)), data)
     return len(found), said
 
 

@@ -47,6 +47,21 @@ def test_a_schedule_that_is_slower_does_not_win():
     assert "constant r itself" in verdict(outcome(1), outcome(1), interval)
 
 
+def test_the_verdict_says_what_was_equal_and_what_was_measured():
+    """Costs are matched by prediction, or by tokens: latency as measured is another figure."""
+    better = Interval(value=0.5, low=0.4, high=0.6)
+    found = outcome(1).model_copy(update={"predicted": 0.6, "milliseconds": 5.5})
+    constant = outcome(2).model_copy(update={"predicted": 0.6, "milliseconds": 5.25})
+    said = verdict(found, constant, better)
+    assert "at equal predicted latency" in said
+    assert "5.50 ms, constant r 5.25 ms" in said
+    assert "at an equal share of tokens" in verdict(found, constant, better, "tokens")
+    not_predicted = found.model_copy(update={"predicted": None, "milliseconds": None})
+    said = verdict(not_predicted, constant, better)
+    assert "at an equal share of tokens" in said
+    assert "ms" not in said
+
+
 def test_removing_nothing_is_told():
     dense = outcome(0).model_copy(update={"tokens": (24, 24, 24), "predicted": 1.0})
     assert "No token is removed" in verdict(dense, dense, None)

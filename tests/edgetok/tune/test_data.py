@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from edgetok.errors import BadCommand, DatasetNotFound
-from edgetok.tune.data import find_samples, fingerprints
+from edgetok.session.apart import fingerprints
+from edgetok.tune.data import find_samples
 
 
 def test_given_data_is_kept_apart_and_may_have_labels(prepared, recipe):

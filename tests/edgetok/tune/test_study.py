@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +81,59 @@ def test_a_study_is_resumed_and_joined(search, setting):
     assert [p.origin for p in again.points()].count("constant") == 1, "guesses are not tried twice"
     other = search()
     assert len(other.points()) == 5, "another process sees what this one found"
+
+
+ANOTHER = """
+import runpy, sys, time
+from pathlib import Path
+import torch
+from edgetok.model import Model
+from edgetok.progress import Silent
+from edgetok.recipe_file import make_recipe
+from edgetok.session.clock import Clock
+from edgetok.session.evidence import find_data
+from edgetok.session.prepare import find_tools, prepare
+from edgetok.testing.zoo import component
+from edgetok.tune.goal import Goal
+from edgetok.tune.guesses import first_guesses
+from edgetok.tune.judge import Judge
+from edgetok.tune.setting import Setting
+from edgetok.tune.study import Search, StudySettings, open_study
+
+folder, place, shared = Path(sys.argv[1]), int(sys.argv[2]), runpy.run_path(sys.argv[3])
+torch.set_num_threads(1)
+x = torch.randn(2, shared["TOKENS"], shared["CHANNELS"], generator=torch.Generator().manual_seed(0))
+part = component("model", shared["Classifier"](), {"x": x}, role="classifier")
+recipe = make_recipe({"model": "tiny", "plugins": "tome:r=2"}, source="test")
+prepared = prepare(recipe, find_tools(recipe), Model(name="tiny", components={"model": part}, source="tiny"),
+                   Clock(Silent()))
+data = find_data(prepared, recipe, [({"x": x[0].numpy()}, 0), ({"x": x[1].numpy()}, 1)])
+judge, goal = Judge(prepared.program, data, 2, True), Goal(kind="tokens", value=0.7)
+(folder / f"{place}.ready").touch()
+while len(list(folder.glob("*.ready"))) < 2:
+    time.sleep(0.01)
+settings = StudySettings(storage=str(folder / "study.db"), seed=place)
+search = Search(open_study(settings, goal, {"about": "this"}), Setting.of(prepared), judge, goal)
+search.run(2, first_guesses(search.setting)[:3], Silent())
+"""
+"""A process that waits for the other, opens the study at the same moment, and makes two trials."""
+
+
+@pytest.mark.exhaustive
+def test_two_processes_make_and_fill_one_study(search, tmp_path):
+    shared = Path(__file__).with_name("conftest.py")
+    both = [
+        subprocess.Popen([sys.executable, "-c", ANOTHER, tmp_path, str(i), shared], stderr=subprocess.PIPE, text=True)
+        for i in range(2)
+    ]
+    for process in both:
+        _, said = process.communicate(timeout=240)
+        assert process.returncode == 0, said
+    trials = search().study.trials
+    done = [trial for trial in trials if trial.state.is_finished()]
+    assert sorted(trial.number for trial in trials) == list(range(len(trials)))
+    assert len(done) == len(search().points()) == 4, "two of each, none lost and none made by both"
+    assert all(GOAL.met_by(point) for point in search().points())
 
 
 def test_a_baseline_is_not_judged_again_as_a_guess(search, setting, judge):

@@ -25,10 +25,14 @@ def test_every_way_is_measured_at_every_budget(result):
         for way in ("mc-moe", "uniform", "random", "frequency"):
             low, high = row[way]["interval"]
             assert low < row[way]["perplexity"] < high
+            low, high = row[way]["accuracy_interval"]
+            assert 0 <= low <= row[way]["accuracy"] <= high <= 100
         for way in ("uniform", "random", "frequency"):
             mean, low, high = row[way]["loses_more"]
             assert low <= mean <= high
             assert (row[way]["verdict"] == "beaten") == (low > 0)
+            fewer = row["mc-moe"]["accuracy"] - row[way]["accuracy"]
+            assert row[way]["fewer_right"][0] == pytest.approx(fewer)
     assert json.loads(json.dumps(result)) == result
 
 
@@ -40,12 +44,22 @@ def test_uniform_lies_between_whole_widths(result):
 
 
 def test_sentences_say_every_figure_and_every_verdict(result):
-    first, second = compare.sentences(result)
-    assert "1.75 bits" in first
-    assert "2 bits" in second
-    for row, line in zip(result["budgets"], (first, second), strict=True):
+    lines = compare.sentences(result)
+    assert len(lines) == 6
+    for row, (first, second, third) in zip(result["budgets"], (lines[:3], lines[3:]), strict=True):
+        assert all(f"{row['bits']:g} bits" in line for line in (first, second, third))
         for way in ("mc-moe", "uniform", "random", "frequency"):
-            assert f"{row[way]['perplexity']:.4g}" in line
+            assert f"{row[way]['perplexity']:.4g}" in first
+            assert f"{row[way]['accuracy']:.1f} %" in second
+        assert f"{result['full']['accuracy']:.1f} %" in second
         verdicts = [row[way]["verdict"] for way in ("uniform", "random", "frequency")]
-        assert line.count("beaten") == verdicts.count("beaten")
-        assert line.count("better than mc-moe") == verdicts.count("better")
+        assert first.count("beaten") == verdicts.count("beaten")
+        assert first.count("better than mc-moe") == verdicts.count("better")
+
+
+def test_sentences_say_whole_widths_and_the_spread_of_seeds(result):
+    lines = compare.sentences(result)
+    for row, line in zip(result["budgets"], lines[2::3], strict=True):
+        assert f"{row['uniform_below']['perplexity']:.4g}" in line
+        assert f"{row['uniform_above']['perplexity']:.4g}" in line
+        assert f"{min(row['random_seeds']):.4g} to {max(row['random_seeds']):.4g}" in line

@@ -1,5 +1,5 @@
 import json
-import os
+import random
 import signal
 import subprocess
 import sys
@@ -12,8 +12,10 @@ from safetensors.torch import load_file
 
 from edgetok.errors import BadSchedule, OutputExists, UnsupportedModel
 from edgetok_plugins.mc_moe import McMoe
+from edgetok_plugins.mc_moe.calibrate import Observer
 from edgetok_plugins.mc_moe.compress import allocate, compress
 from edgetok_plugins.mc_moe.packing import packed_bytes
+from edgetok_plugins.mc_moe.quantise import quantise_layer
 from edgetok_plugins.mc_moe.shards import Shards
 from edgetok_plugins.mc_moe.stream import build as build_empty
 
@@ -192,22 +194,64 @@ torch.set_num_threads(1)
 from edgetok_plugins.mc_moe import McMoe
 from edgetok_plugins.mc_moe.compress import compress
 ids = torch.arange(60).reshape(3, 20) * 7 % 64
-print("begin", flush=True)
 compress(Path(sys.argv[1]), Path(sys.argv[2]), {"input_ids": ids}, McMoe(bits=2.0, group_size=8))
 """
+PHASES = ("calibrate", "quantise")
 
 
-def test_a_killed_process_goes_on_to_the_same_bytes(olmoe, compressed, tmp_path):
-    """Killed as soon as a layer of the second pass is on disk, wherever the process is by then."""
+def positions(job):
+    """How many layers of each phase a job has done."""
+    files = [job / f"{phase}.safetensors" for phase in PHASES]
+    return [int(load_file(file)["layer"]) if file.exists() else 0 for file in files]
+
+
+@pytest.fixture(scope="module")
+def slower(build, saved):
+    """Four layers of which each takes a tenth of a second and more, so that a process can be met at its work."""
+    sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 4}
+    return saved(build("Olmoe", "ForCausalLM", **sizes), shard="1MB")
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("seed", [5, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(3))])
+def test_a_killed_process_goes_on_to_the_same_bytes(slower, one_thread, tmp_path, monkeypatch, seed):
+    """Killed at random: a while after a step of the eight, in either phase; what was done is not done again."""
+    chance = random.Random(seed)
+    step, wait = chance.randrange(1, 6), chance.uniform(0, 0.1)
     output, job = tmp_path / "packed", tmp_path / ".packed.mc-moe"
-    process = subprocess.Popen([sys.executable, "-c", KILLED, olmoe, output], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, slower, output])
     until = time.monotonic() + 120
-    while not (job / "quantise.safetensors").exists() and process.poll() is None and time.monotonic() < until:
+    while sum(positions(job)) < step and process.poll() is None and time.monotonic() < until:
         time.sleep(0.001)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    compress(olmoe, output, INPUTS, OPTIONS) if not output.exists() else None
-    assert contents(output) == contents(compressed[0])
+    time.sleep(wait)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    done, computed = positions(job), {phase: [] for phase in PHASES}
+    assert sum(done) >= step
+    assert not output.exists()
+
+    def observed(name, *rest):
+        computed["calibrate"].append(int(name.split(".")[2]))
+        return Observer(name, *rest)
+
+    def quantised(source, index, *rest):
+        computed["quantise"].append(index)
+        return quantise_layer(source, index, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edgetok_plugins.mc_moe.compress.Observer", observed)
+        patch.setattr("edgetok_plugins.mc_moe.compress.quantise_layer", quantised)
+        compress(slower, output, INPUTS, OPTIONS)
+    assert list(computed.values()) == [list(range(first, 4)) for first in done]
+    compress(slower, tmp_path / "whole", INPUTS, OPTIONS)
+    assert contents(output) == contents(tmp_path / "whole")
     assert not job.exists()
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,6 +11,9 @@ from edgetok.registry import installed
 from edgetok.sources.huggingface import load_directory
 from edgetok.testing import zoo
 from edgetok_plugins.mc_moe import McMoe
+from edgetok_plugins.mc_moe.compress import compress
+from edgetok_plugins.mc_moe.perplexity import perplexity
+from edgetok_plugins.mc_moe.runtime import load_packed
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +97,40 @@ def test_baselines_are_in_the_notes_where_they_can_be_had(directory, tmp_path, m
     (tmp_path / "few").mkdir()
     few = plugin.rewrite(model, model.only, {"input_ids": ids[:4]}, tmp_path / "few", Silent())
     assert few.notes[-1].startswith("No baselines")
+
+
+class Chosen(Exception):
+    """Carries a device."""
+
+
+@pytest.mark.parametrize(("cuda", "expected"), [(True, "cuda"), (False, "cpu")])
+@pytest.mark.parametrize(
+    ("kept", "place"), [(True, "compress.compress"), (False, "stream.open_component")], ids=["directory", "memory"]
+)
+def test_cuda_computes_where_there_is_one(directory, tmp_path, monkeypatch, cuda, expected, kept, place):
+    """In both ways: a model in a directory, and one in memory."""
+    model = load_directory(directory, source="x")
+    model = model if kept else replace(model, directory=None)
+
+    def chosen(*arguments, device=None, **_):
+        raise Chosen(torch.device(device or arguments[-1]))
+
+    monkeypatch.setattr(f"edgetok_plugins.mc_moe.{place}", chosen)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    with pytest.raises(Chosen) as found:
+        McMoe().rewrite(model, model.only, {"input_ids": torch.zeros(1, 4).long()}, tmp_path, Silent())
+    assert found.value.args == (torch.device(expected),)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+@pytest.mark.parametrize("changes", [{}, {"method": "rtn"}, {"odp": True}])
+def test_cuda_packs_what_the_cpu_does(directory, tmp_path, changes):
+    """Statistics to within rounding; and a model that predicts alike."""
+    options, inputs = McMoe(bits=2.0, group_size=64, **changes), {"input_ids": torch.arange(96).reshape(4, 24) * 7 % 64}
+    made = {}
+    for device in ("cpu", "cuda"):
+        manifest = compress(directory, tmp_path / device, inputs, options, device=device)
+        (seen,) = manifest["statistics"].values()
+        made[device] = torch.tensor(seen["loss"]), perplexity(load_packed(tmp_path / device), inputs["input_ids"]).value
+    torch.testing.assert_close(made["cuda"][0], made["cpu"][0], rtol=1e-2, atol=1e-3)
+    assert made["cuda"][1] == pytest.approx(made["cpu"][1], rel=0.05)

@@ -12,6 +12,8 @@ from edgetok_plugins.mc_moe.experts.form import Form, Fused, Separate
 
 FAMILIES = "Mixtral, OLMoE, Qwen2/3-MoE, DeepSeek-V2/V3, GraniteMoE, gpt-oss, PhiMoE, Switch and what is built alike"
 SHARED = ("shared_expert", "shared_experts", "shared_mlp")
+PLAIN = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
+"""Containers whose names say nothing: what has them is named in their place."""
 _LOOKS_LIKE = re.compile(r"experts?$", re.IGNORECASE)
 
 
@@ -66,9 +68,11 @@ def known_blocks(model: nn.Module) -> tuple[Block, ...]:
             form: Form = Fused.of(module) if Fused.fits(module) else Separate.of(module)
             found.append(Block(name, module, form, modules[parent], _shared(modules[parent], parent)))
         elif _is_unknown(module, name):
+            keeper = modules[parent] if type(module) in PLAIN else module
+            held = ", ".join(dict(module.named_parameters(recurse=False)))
             raise UnsupportedModel(
-                f"{type(module).__name__} keeps experts in a way that is not known.",
-                why=f"{name} holds {', '.join(dict(module.named_parameters(recurse=False))) or 'modules'}",
+                f"{type(keeper).__name__} keeps experts in a way that is not known.",
+                why=f"{name} is a {type(module).__name__} that holds {held or 'modules'}",
                 hint=f"Known: {FAMILIES}.",
             )
     return tuple(found)
@@ -83,8 +87,11 @@ def _shared(parent: nn.Module, path: str) -> tuple[str, ...]:
 
 def _is_unknown(module: nn.Module, name: str) -> bool:
     """Something that has the matrices of many experts, or their name, and fits no form."""
-    if "shared" in name.rpartition(".")[2]:
+    last = name.rpartition(".")[2]
+    if "shared" in last:
         return False
+    if last == "experts":
+        return next(module.parameters(), None) is not None
     stacked = [each for each in module.parameters(recurse=False) if each.dim() == 3 and each.shape[0] > 1]
     named = _LOOKS_LIKE.search(type(module).__name__) is not None
     return named and (bool(stacked) or isinstance(module, nn.ModuleList | nn.ModuleDict))

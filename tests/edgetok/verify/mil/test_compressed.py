@@ -78,6 +78,20 @@ WORST = {"int8": 0.02, "int8-offset": 0.02, "int4-block": 0.2, "table-4": 0.25, 
 """Relative error of random weights in so many bits, with room; pruning half of them is far more."""
 
 
+OLD, NEW = "constexpr_affine_dequantize", "constexpr_blockwise_shift_scale"
+TABLE, SPARSE = "constexpr_lut_to_dense", "constexpr_sparse_to_dense"
+KINDS = {
+    **{(way, "iOS17"): OLD for way in ("int8", "int8-offset")},
+    **{(way, "iOS18"): NEW for way in ("int8", "int8-offset", "int4-block")},
+    **{(way, system): TABLE for way in ("table-4", "table-6") for system in ("iOS17", "iOS18")},
+    ("table-grouped", "iOS18"): TABLE,
+    **{("pruned", system): SPARSE for system in ("iOS17", "iOS18")},
+}
+"""The operation that stores a weight, by way and system."""
+CAST = "constexpr_cast"
+"""No way of these makes one."""
+
+
 @pytest.mark.parametrize("way", ["int8", "int8-offset", "int4-block", "table-4", "table-6", "table-grouped", "pruned"])
 def test_weights_expand_as_coremltools_expands_them(way, model, tmp_path):
     import coremltools.optimize.coreml as cto
@@ -91,7 +105,7 @@ def test_weights_expand_as_coremltools_expands_them(way, model, tmp_path):
         small.save(str(tmp_path / "small.mlpackage"))
         cto.decompress_weights(small).save(str(tmp_path / "large.mlpackage"))
     runner = MilRunner(tmp_path / "small.mlpackage")
-    assert any(step.kind.startswith("constexpr_") for step in runner.function.operations)
+    assert KINDS[way, system] in {step.kind for step in runner.function.operations}
     found, want = (MilRunner(tmp_path / f"{name}.mlpackage")({"x": X})["y"] for name in ("small", "large"))
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-5)
@@ -104,6 +118,15 @@ def test_a_table_per_block():
     lut = torch.tensor([[1.0, 5, 9, 13], [2, 10, 18, 26]]).reshape(2, 1, 4, 1)
     made = apply("constexpr_lut_to_dense", Operands("", {"indices": indices, "lut": lut}))
     assert made.tolist() == [[9, 13], [13, 1], [5, 1], [26, 2], [18, 10], [2, 26]]
+
+
+def test_a_stored_value_in_another_type():
+    value = torch.tensor([1.0, 1 / 3, -65504.0], dtype=torch.float16)
+    made = apply(CAST, Operands("", {"source_val": value, "output_dtype": "fp32"}))
+    assert made.dtype == torch.float32
+    assert made.tolist() == value.float().tolist()
+    narrow = apply(CAST, Operands("", {"source_val": torch.tensor([1 / 3]), "output_dtype": "fp16"}))
+    assert narrow.tolist() == [float(np.float16(1 / 3))]
 
 
 def test_tables_of_vectors_are_refused():

@@ -35,6 +35,15 @@ def unary(kind, expect, a="x", **options):
     )
 
 
+def logical(kind):
+    return SimpleNamespace(
+        id=kind,
+        kind=kind,
+        build=lambda mb, v: getattr(mb, kind)(x=mb.greater(x=v["x"], y=v["y"]), y=mb.greater(x=v["i"], y=0)),
+        expect=lambda t: getattr(torch, kind)(t["x"] > t["y"], t["i"] > 0),
+    )
+
+
 CASES = [
     binary("add", operator.add),
     binary("add", operator.add, "i", "j"),
@@ -55,7 +64,29 @@ CASES = [
     binary("not_equal", torch.ne, "i", "j"),
     *(
         unary(name, getattr(torch, name))
-        for name in ("abs", "ceil", "cos", "erf", "exp", "exp2", "floor", "round", "sign", "sin", "square", "tanh")
+        for name in (
+            "abs",
+            "ceil",
+            "cos",
+            "erf",
+            "exp",
+            "exp2",
+            "floor",
+            "round",
+            "sign",
+            "sin",
+            "square",
+            "tan",
+            "tanh",
+        )
+    ),
+    unary("identity", torch.clone),
+    *(logical(name) for name in ("logical_and", "logical_or", "logical_xor")),
+    SimpleNamespace(
+        id="logical_not",
+        kind="logical_not",
+        build=lambda mb, v: mb.logical_not(x=mb.greater(x=v["i"], y=0)),
+        expect=lambda t: ~(t["i"] > 0),
     ),
     unary("sqrt", torch.sqrt, "p"),
     unary("rsqrt", lambda p: torch.rsqrt(p + 0.25), "p", epsilon=np.float32(0.25)),

@@ -76,6 +76,33 @@ def test_an_unknown_layout_is_refused_by_name():
         find_blocks(transformers.Llama4TextModel(config))
 
 
+def test_stacks_of_two_axes_are_refused_by_name():
+    """DBRX keeps all experts of a layer below one another."""
+    config = transformers.DbrxConfig(
+        d_model=16,
+        n_heads=2,
+        n_layers=1,
+        vocab_size=64,
+        attn_config={"kv_n_heads": 1, "rope_theta": 10000.0},
+        ffn_config={"ffn_hidden_size": 24, "hidden_size": 16, "moe_num_experts": 4, "moe_top_k": 2},
+    )
+    with pytest.raises(UnsupportedModel, match="DbrxExperts keeps experts"):
+        find_blocks(transformers.DbrxModel(config))
+
+
+@pytest.mark.parametrize("container", [nn.ModuleList, nn.Sequential])
+def test_a_plain_list_of_experts_is_refused_by_the_class_that_has_it(container):
+    class OddBlock(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layers = [nn.Linear(4, 4) for _ in range(2)]
+            self.experts = container(layers) if container is nn.ModuleList else container(*layers)
+
+    with pytest.raises(UnsupportedModel, match="OddBlock keeps experts") as refused:
+        find_blocks(nn.Sequential(nn.Linear(4, 4), OddBlock()))
+    assert f"1.experts is a {container.__name__}" in str(refused.value.why)
+
+
 def test_a_model_without_experts_is_refused():
     with pytest.raises(UnsupportedModel, match="no mixture of experts"):
         find_blocks(nn.Sequential(nn.Linear(4, 4)))
