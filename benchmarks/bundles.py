@@ -47,6 +47,8 @@ def main() -> int:
     parser.add_argument("--allow-load", action="store_true", help="measure on a busy machine; reports say the load")
     parser.add_argument("--no-bench", action="store_true", help="leave latency out")
     wanted = parser.parse_args()
+    if unknown := set(wanted.plugins or ()) - set(PLUGINS[wanted.model]):
+        parser.error(f"no report of {wanted.model}: {', '.join(sorted(unknown))}")
     if not wanted.no_bench:
         load_or_exit(wanted.allow_load)
     failed = 0

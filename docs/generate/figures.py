@@ -31,7 +31,7 @@ def plugins(report: Report) -> str:
 
     listed = []
     for plugin in report.plugins:
-        plain = installed().plugin(plugin.name).options()
+        plain = installed().plugin(plugin.name).options() if plugin.name in installed().plugins else {}
         first = next(iter(plugin.options), None)
         chosen = [key for key, value in plugin.options.items() if key == first or plain.get(key) != value]
         options = ", ".join(f"{key}={plugin.options[key]}" for key in chosen)

@@ -88,10 +88,10 @@ def chart(results: Path) -> str | None:
 
 
 def shown(results: Path) -> tuple[list[Row], list[str]]:
-    """The rows in the chart, and the methods that lose too much to be in one with the others."""
+    """The rows in the chart, and what loses too much to be in one with the others: methods with their budgets."""
     rows = [row for row in joined(results) if row["latency"] is not None]
-    out = list(dict.fromkeys(row["method"] for row in rows if row["drop"]["value"] > FAR))
-    return [row for row in rows if row["method"] not in out], out
+    far = [row for row in rows if row["drop"]["value"] > FAR]
+    return [row for row in rows if row not in far], [f"{row['method']} at {row['budget']} %" for row in far]
 
 
 def _padded(values: Sequence[float], share: float) -> tuple[float, float]:

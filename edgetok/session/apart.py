@@ -1,4 +1,4 @@
-"""What a model is fitted to and what it is judged on share no sample."""
+"""What a model is fitted to and what it is judged on share no identical sample."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from edgetok.bundle import Bundle, read_bundle
-from edgetok.errors import BadTarget, BundleNotFound, ParityFailed, UnknownTarget
+from edgetok.errors import BadTarget, BundleNotFound, ParityFailed, RuntimeFailed, UnknownTarget
+from edgetok.session.interface import is_executable
 
 if TYPE_CHECKING:
     from edgetok.exporter import Exporter
@@ -94,6 +95,12 @@ def _compare(bundle: Bundle) -> tuple[OutputCheck, ...]:
 
     vectors = bundle.manifest.vectors
     assert vectors is not None
+    if not is_executable(target := target_of(bundle)):
+        raise RuntimeFailed(
+            f"{bundle.path} cannot be verified on this machine.",
+            why=f"files for {target.name} are {target.proof} here, and not executed",
+            hint=f"Run its inputs in {vectors.file} on the device, and compare with the outputs beside them.",
+        )
     inputs, expected = read_vectors(bundle.path / vectors.file)
     exporter, entry = _exporter(bundle), bundle.entry(vectors.component)
     probe(exporter, entry, inputs)

@@ -148,7 +148,7 @@ def over_budget(target: Target, size: int) -> str:
     known = f" ({target.memory_source})" if target.memory_source else ""
     return (
         f"TOO LARGE for {target.name}: the files take {size / 2**20:,.1f} MiB before anything is computed, and a model "
-        f"may take {target.memory_budget_mb:,} MiB there{known}. It will not load."
+        f"may take {target.memory_budget_mb:,} MiB there{known}. It may not load."
     )
 
 

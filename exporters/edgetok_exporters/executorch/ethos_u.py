@@ -21,7 +21,7 @@ from torch.fx.passes.operator_support import OperatorSupportBase
 from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
 from edgetok_exporters.executorch.quantise import batches
-from edgetok_exporters.executorch.ranges import ANNOTATION, bound_sums, reaching
+from edgetok_exporters.executorch.ranges import ANNOTATION, bound_softmax, reaching
 from edgetok_exporters.executorch.wide import narrow_gelus
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def quantiser(module: Any, example: Mapping[str, Tensor], precision: Precision, 
             if _stays_float(node):
                 node.meta.pop(ANNOTATION, None)
         _leave_outputs(annotated.graph.output_node())
-        bound_sums(annotated.graph, formats.output_activation)
+        bound_softmax(annotated.graph, formats.output_activation)
         return annotated
 
     made.annotate = without_marked

@@ -9,11 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 from torchao.quantization.pt2e import MinMaxObserver
 
 if TYPE_CHECKING:
-    from torch import fx
     from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
 ANNOTATION = "quantization_annotation"
@@ -27,7 +26,7 @@ class ReachObserver(MinMaxObserver):  # type: ignore[misc]
     """A symmetric range, wider than what was seen by how much the largest values of inputs differ.
 
     With the largest absolute values ``m`` of calibration inputs, it is ``max(m) + 2 (max(m) - Q3(m))``: all that was
-    seen, where inputs are alike. For maxima with an exponential tail that covers about 16 times as many inputs.
+    seen, where inputs are alike. For maxima with an exponential tail, ``n`` inputs so cover about ``n (n / 4)**2``.
 
     Args:
         least: what the range covers in any case.
@@ -65,24 +64,39 @@ def beyond(largest: list[float]) -> float:
     return top + REST * (top - float(seen.quantile(0.75)))
 
 
-def bound_sums(graph: fx.Graph, spec: QuantizationSpec) -> None:
-    """Give what :func:`~edgetok_exporters.executorch.wide.softmax` makes of its sum the range that it cannot leave.
+def bound_softmax(graph: fx.Graph, spec: QuantizationSpec) -> None:
+    """Give what :func:`~edgetok_exporters.executorch.wide.softmax` computes the ranges that it cannot leave.
 
-    A sum of ``n`` exponentials of at most 1, the same and 1 more, and their quotient. Inputs whose attention is spread
-    wider than calibration's are common.
+    Inputs whose attention is spread wider than calibration's, or more peaked, are common.
 
     Args:
         graph: annotated with ``spec`` by a quantiser; changed in place.
         spec: of activations.
     """
     for exp in graph.find_nodes(op="call_function", target=aten.exp.default):
+        if not _is_at_most_one(exp):
+            continue
         for total in (user for user in exp.users if user.target == aten.sum.dim_IntList):
             entries = exp.meta["val"].numel() // total.meta["val"].numel()
-            most = {aten.add.Tensor: entries + 1, aten.mul.Tensor: 1}
             _cover(total, entries, spec)
-            for user in total.users:
-                if user.target in most:
-                    _cover(user, most[user.target], spec)
+            _bound_users(total, entries, spec)
+
+
+def _is_at_most_one(exp: fx.Node) -> bool:
+    """Whether its input is a difference to a maximum."""
+    below = exp.args[0]
+    top = below.args[1] if isinstance(below, fx.Node) and below.target == aten.sub.Tensor else None
+    return isinstance(top, fx.Node) and top.target == aten.amax.default
+
+
+def _bound_users(node: fx.Node, entries: int, spec: QuantizationSpec) -> None:
+    """``n + 1`` for the sum and 1 more, 2 for a reciprocal of at least 1/2, and 1 for products, up to the last."""
+    most = {aten.add.Tensor: entries + 1, aten.reciprocal.default: 2, aten.mul.Tensor: 1}
+    for user in node.users:
+        if user.target in most:
+            _cover(user, most[user.target], spec)
+            if user.meta["val"].shape == node.meta["val"].shape:
+                _bound_users(user, entries, spec)
 
 
 def _cover(node: fx.Node, least: int, spec: QuantizationSpec) -> None:

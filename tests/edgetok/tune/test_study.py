@@ -16,6 +16,7 @@ from edgetok.tune.guesses import Guess, first_guesses
 from edgetok.tune.result import Curve
 from edgetok.tune.schedule import scaled
 from edgetok.tune.study import (
+    ATTEMPTS,
     Search,
     StudySettings,
     baselines,
@@ -117,6 +118,28 @@ search = Search(open_study(settings, goal, {"about": "this"}), Setting.of(prepar
 search.run(2, first_guesses(search.setting)[:3], Silent())
 """
 """A process that waits for the other, opens the study at the same moment, and makes two trials."""
+
+
+@pytest.mark.parametrize("fails", [1, 100])
+def test_storage_that_another_makes_at_the_moment_is_tried_again(fails, search, monkeypatch):
+    """optuna wraps what the database says in an error of its own."""
+    tries, make = [], optuna.create_study
+
+    def racing(**settings):
+        tries.append(settings)
+        if len(tries) <= fails:
+            raise optuna.exceptions.StorageInternalError("in the commit") from RuntimeError("table already exists")
+        return make(**settings)
+
+    monkeypatch.setattr(optuna, "create_study", racing)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    if fails == 1:
+        assert search().study.trials == []
+        assert len(tries) == 2
+    else:
+        with pytest.raises(BadCommand, match="cannot be opened"):
+            search()
+        assert len(tries) == ATTEMPTS
 
 
 @pytest.mark.exhaustive

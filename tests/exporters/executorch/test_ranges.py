@@ -63,24 +63,28 @@ class Attention(nn.Module):
 
 @needs_arm
 @pytest.mark.parametrize("bounded", [True, False])
-def test_attention_spread_wider_than_calibrations_is_still_right(bounded, monkeypatch):
-    """Calibrated on peaked rows, whose sums are near 1; run on flat ones, whose sums are near 64."""
+@pytest.mark.parametrize("seen", ["peaked", "wide"])
+def test_attention_unlike_calibrations_is_still_right(seen, bounded, monkeypatch):
+    """Calibrated on peaked rows, whose sums are near 1, and run on wide ones, whose sums are near 32; and turned."""
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     from edgetok.precision import Precision, TensorFormat
     from edgetok_exporters.executorch import ethos_u
 
     if not bounded:
-        monkeypatch.setattr(ethos_u, "bound_sums", lambda *_: None)
+        monkeypatch.setattr(ethos_u, "bound_softmax", lambda *_: None)
     generator = torch.Generator().manual_seed(0)
     peaked = 10 * torch.eye(TOKENS)[None, :WIDTH] + 0.1 * torch.rand(1, WIDTH, TOKENS, generator=generator)
-    flat = torch.rand(1, WIDTH, TOKENS, generator=generator)
+    wide = 10.0 * (torch.arange(TOKENS) % 2 + torch.zeros(1, WIDTH, 1)) + 0.1 * torch.rand(
+        peaked.shape, generator=generator
+    )
+    given, other = (peaked, wide) if seen == "peaked" else (wide, peaked)
     model = Attention().eval()
-    module = torch.export.export(model, (), {"x": peaked}).module(check_guards=False)
-    precision = Precision("int8-static", {"scores.weight": TensorFormat("int8")}, [{"x": peaked.numpy()}])
+    module = torch.export.export(model, (), {"x": given}).module(check_guards=False)
+    precision = Precision("int8-static", {"scores.weight": TensorFormat("int8")}, [{"x": given.numpy()}])
     with torch.no_grad():
-        prepared = prepare_pt2e(module, ethos_u.quantiser(module, {"x": peaked}, precision, "ethos-u85-256"))
-        prepared(x=peaked)
-        wanted, found = model(flat), convert_pt2e(prepared)(x=flat)
+        prepared = prepare_pt2e(module, ethos_u.quantiser(module, {"x": given}, precision, "ethos-u85-256"))
+        prepared(x=given)
+        wanted, found = model(other), convert_pt2e(prepared)(x=other)
     error = float((wanted - found).norm() / wanted.norm())
-    assert error < 0.02 if bounded else error > 1
+    assert error < 0.02 if bounded else error > 0.5

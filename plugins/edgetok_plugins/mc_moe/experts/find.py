@@ -88,7 +88,7 @@ def _shared(parent: nn.Module, path: str) -> tuple[str, ...]:
 def _is_unknown(module: nn.Module, name: str) -> bool:
     """Something that has the matrices of many experts, or their name, and fits no form."""
     last = name.rpartition(".")[2]
-    if "shared" in last:
+    if "shared" in last or getattr(module, "is_packed", False):
         return False
     if last == "experts":
         return next(module.parameters(), None) is not None

@@ -62,6 +62,9 @@ class PackedStacks(nn.Module):
         pruning: which of the chosen experts count for nothing. They are computed all the same.
     """
 
+    is_packed = True
+    """Says to who looks for experts that these are compressed."""
+
     def __init__(
         self,
         form: Form,
