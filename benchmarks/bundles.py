@@ -1,8 +1,9 @@
 """What one model gains on every target that can be proven on this machine: a bundle each, and its report.
 
-Runs ``optimize`` on the ViT-Tiny of ``EDGETOK_DATA``, or on the sample ``moe_tiny``, for each target and writes the
-reports to ``benchmarks/results/reports``, with the data folder's path left out. Refuses to run on a busy machine,
-unless latency is left out, as it may be where a simulator's says nothing of the device.
+Runs ``optimize`` on the ViT-Tiny of ``EDGETOK_DATA``, or on the sample ``moe_tiny``, for each target and writes each
+report to ``benchmarks/results/reports``, with the commit that it was made at and with the data folder's path left out.
+Refuses to run on a busy machine, unless latency is left out, as it may be where a simulator's says nothing of the
+device.
 
     python benchmarks/bundles.py --target onnx-cpu coreml --limit 200
     python benchmarks/bundles.py --target onnx-qnn executorch-ethos-u --limit 96 --no-bench
@@ -12,6 +13,7 @@ unless latency is left out, as it may be where a simulator's says nothing of the
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from _setting import load_or_exit
+from _setting import load_or_exit, write_result
 
 from edgetok.errors import EdgetokError
 from edgetok.progress import for_stderr
@@ -86,9 +88,8 @@ def make(model: str, target: str, name: str, limit: int | None, *, bench: bool) 
             print(f"{target}, {name}: {error}", file=sys.stderr)
             return False
     assert result.report is not None
-    RESULTS.mkdir(parents=True, exist_ok=True)
     text = result.report.to_json().replace(str(DATA), "EDGETOK_DATA").replace(folder, "DATA")
-    (RESULTS / f"{model}-{target}-{name}.json").write_text(text, encoding="utf-8")
+    write_result(RESULTS / f"{model}-{target}-{name}.json", __doc__, {"report": json.loads(text)})
     return True
 
 

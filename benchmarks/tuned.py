@@ -1,7 +1,8 @@
 """Does a schedule that ``edgetok tune`` finds beat constant r, on the ViT-Tiny of ``EDGETOK_DATA``?
 
-Chosen on ``imagenet_calib``, judged on ``imagenet_val``. Writes ``benchmarks/results/tuned/NAME.json``, which is
-``tune.json`` with the data folder's path left out; ``docs/tune.md`` is generated from it. Refuses a busy machine.
+Chosen on ``imagenet_calib``, judged on ``imagenet_val``. Writes ``benchmarks/results/tuned/NAME.json``, which holds
+``tune.json`` with the data folder's path left out and the commit; ``docs/tune.md`` is generated from it. Refuses a busy
+machine.
 
     python benchmarks/tuned.py --latency 0.65x 0.8x --trials 40 --samples 150
 """
@@ -9,11 +10,12 @@ Chosen on ``imagenet_calib``, judged on ``imagenet_val``. Writes ``benchmarks/re
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 from pathlib import Path
 
-from _setting import load_or_exit
+from _setting import load_or_exit, write_result
 
 from edgetok.progress import for_stderr
 from edgetok.recipe_file import make_recipe
@@ -57,9 +59,9 @@ def measure(latency: str, wanted: argparse.Namespace) -> None:
         found = tune(
             recipe, goal, Path(folder) / "out", settings=settings, samples=wanted.samples, progress=for_stderr()
         )
-    RESULTS.mkdir(parents=True, exist_ok=True)
     text = found.to_json().replace(str(DATA), "EDGETOK_DATA")
-    (RESULTS / f"vit_tiny-{wanted.target}-{wanted.plugin}-{latency}.json").write_text(text, encoding="utf-8")
+    name = f"vit_tiny-{wanted.target}-{wanted.plugin}-{latency}.json"
+    write_result(RESULTS / name, __doc__, {"tuned": json.loads(text)}, "optuna")
     print(f"{latency}: {found.verdict}")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from docs.generate.figures import MISSING
-from docs.generate.markdown import table
+from docs.generate.markdown import commit, table
 
 Row = Mapping[str, Any]
 HEAD = ("bits", "mc-moe", "uniform", "random widths (mean of 10)", "by frequency alone", "mc-moe, pruned (ODP)")
@@ -112,7 +112,7 @@ def sizes(results: Path) -> str:
     found = _read(results / "moe_size.json")
     if found is None:
         return MISSING
-    return f"{table(SIZE_HEAD, map(_size, found['rows']))}\nMade at commit {found['commit'][:7]}.\n"
+    return f"{table(SIZE_HEAD, map(_size, found['rows']))}\nMade at {commit(found['commit'])}.\n"
 
 
 def _size(row: Row) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Figures in the documentation, from the JSON in ``benchmarks/results`` and from nowhere else.
 
-``reports/*.json`` are ``report.json`` files of bundles, as edgetok wrote them. ``token_merging.json`` is written by
+``reports/*.json`` hold the ``report.json`` of a bundle each, as edgetok wrote it. ``token_merging.json`` is written by
 ``benchmarks/token_merging.py``; its ``rows`` have the keys in ``CEILING_KEYS``. What is not there is said to be not
 measured yet; a key that is missing is an error.
 """
@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from docs.generate.markdown import table
+from docs.generate.markdown import commit, table
 from docs.generate.targets import built_in
 
 if TYPE_CHECKING:
@@ -87,14 +87,15 @@ def report_row(report: Report) -> tuple[str, ...]:
     return report.model.name, report.target.name, plugins(report), tokens, flops, size, *proof
 
 
-def where(reports: list[Report]) -> str:
-    """Machines, runtimes and versions behind the table."""
+def where(reports: list[tuple[Report, str]]) -> str:
+    """Machines, runtimes, versions and commits behind the table."""
     lines = []
-    for report in reports:
+    for report, made_at in reports:
         versions = ", ".join(f"{name} {version}" for name, version in sorted(report.versions.items()))
         machine = f"{report.machine.processor or report.machine.system}, {report.machine.cores} cores"
         lines.append(
-            f"- {report.model.name}: {report.target.runtime} on {machine}; {versions}; {report.created:%Y-%m-%d}"
+            f"- {report.model.name}: {report.target.runtime} on {machine}; {versions}; "
+            f"{report.created:%Y-%m-%d}, {commit(made_at)}"
         )
     return "\n".join(dict.fromkeys(lines)) + "\n"
 
@@ -104,10 +105,11 @@ def bundles(results: Path, model: str = "vit_tiny") -> str:
     from edgetok.report.schema import Report
 
     paths = sorted((results / "reports").glob(f"{model}-*.json"))
-    reports = [Report.from_json(path.read_bytes()) for path in paths]
+    results_of = [json.loads(path.read_bytes()) for path in paths]
+    reports = [(Report.from_json(json.dumps(found["report"])), found["commit"]) for found in results_of]
     if not reports:
         return MISSING
-    return f"{table(REPORT_HEAD, map(report_row, reports))}\n{where(reports)}"
+    return f"{table(REPORT_HEAD, (report_row(report) for report, _ in reports))}\n{where(reports)}"
 
 
 def ceiling_row(row: Mapping[str, Any]) -> tuple[object, ...]:
@@ -128,9 +130,9 @@ def ceiling(results: Path) -> str:
         if absent := CEILING_KEYS - row.keys():
             raise KeyError(f"{path.name}: a row has no {', '.join(sorted(absent))}")
     versions = ", ".join(f"{name} {version}" for name, version in sorted(measured["versions"].items()))
-    commit = f"; commit {measured['commit'][:7]}" if "commit" in measured else ""
+    made = f"; {commit(measured['commit'])}" if "commit" in measured else ""
     rows = table(CEILING_HEAD, map(ceiling_row, measured["rows"]))
-    return f"{rows}\nOn {measured['machine']}; {versions}{commit}.\n"
+    return f"{rows}\nOn {measured['machine']}; {versions}{made}.\n"
 
 
 XNNPACK_HEAD = (*CEILING_HEAD[:2], "threads", *CEILING_HEAD[4:], "operations in XNNPACK", "export", "of dense")
@@ -154,7 +156,7 @@ def xnnpack(results: Path) -> str:
     measured = json.loads(path.read_text(encoding="utf-8"))
     rows = table(XNNPACK_HEAD, map(xnnpack_row, measured["rows"]))
     versions = ", ".join(f"{name} {version}" for name, version in sorted(measured["versions"].items()))
-    return f"{rows}\nOn {measured['machine']}; {versions}; commit {measured['commit'][:7]}.\n"
+    return f"{rows}\nOn {measured['machine']}; {versions}; {commit(measured['commit'])}.\n"
 
 
 def blocks(results: Path) -> dict[str, Callable[[], str]]:

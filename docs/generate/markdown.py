@@ -19,3 +19,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def code(value: object) -> str:
     """A value in code style."""
     return f"`{value}`"
+
+
+def commit(name: str) -> str:
+    """``commit 3961648``, and where files differed from it when it was measured, that they did."""
+    changed = " with changes" if name.endswith("-dirty") else ""
+    return f"commit {name.removesuffix('-dirty')[:7]}{changed}"

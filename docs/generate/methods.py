@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from docs.generate.figures import MISSING
-from docs.generate.markdown import code, table
+from docs.generate.markdown import code, commit, table
 
 Row = Mapping[str, Any]
 ACCURACY, LATENCY, SHARE = "reductions_accuracy.json", "reductions_latency.json", "block_share.json"
@@ -71,7 +71,7 @@ def where(result: Row | None) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(result["versions"].items()))
     load = result.get("load_average")
     busy = "" if load is None else f"; load average {load:.2f} at the start"
-    return f"{result['how']} On {result['machine']}; {versions}; commit {result['commit'][:7]}{busy}.\n"
+    return f"{result['how']} On {result['machine']}; {versions}; {commit(result['commit'])}{busy}.\n"
 
 
 def options(results: Path) -> str:

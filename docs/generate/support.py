@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from docs.generate.figures import MISSING
-from docs.generate.markdown import code, table
+from docs.generate.markdown import code, commit, table
 
 WORKS = ("architecture", "class in transformers", "sites", "tokens", "forced identity", "ONNX against torch")
 REFUSED = ("architecture", "class in transformers", "why not")
@@ -44,7 +44,7 @@ def support(results: Path) -> str:
     said = [(r["name"], code(r["model"]), r["reason"]) for r in refused]
     parts.append(f"## Refused\n\n{table(REFUSED, said)}")
     versions = ", ".join(f"{name} {version}" for name, version in sorted(measured["versions"].items()))
-    parts.append(f"{versions}; commit {measured['commit'][:7]}.\n")
+    parts.append(f"{versions}; {commit(measured['commit'])}.\n")
     return "\n".join(parts)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docs.generate.figures import MISSING
-from docs.generate.markdown import table
+from docs.generate.markdown import commit, table
 
 if TYPE_CHECKING:
     from edgetok.tune import Tuned
@@ -33,20 +34,22 @@ def tuned(results: Path) -> str:
     """Two rows per result, then each verdict and how it was measured."""
     from edgetok.tune import Tuned
 
-    found = [Tuned.from_json(path.read_bytes()) for path in sorted((results / "tuned").glob("*.json"))]
+    written = [json.loads(path.read_bytes()) for path in sorted((results / "tuned").glob("*.json"))]
+    found = [(Tuned.from_json(json.dumps(each["tuned"])), each["commit"]) for each in written]
     if not found:
         return MISSING
-    rows = [row(t, name, each) for t in found for name, each in (("found", t.found), ("constant r", t.constant))]
-    return f"{table(HEAD, rows)}\n" + "".join(f"- {verdict(each)}\n" for each in found)
+    rows = [row(t, name, each) for t, _ in found for name, each in (("found", t.found), ("constant r", t.constant))]
+    return f"{table(HEAD, rows)}\n" + "".join(f"- {verdict(*each)}\n" for each in found)
 
 
-def verdict(found: Tuned) -> str:
-    """What came out, on which samples and on what machine."""
+def verdict(found: Tuned, made_at: str) -> str:
+    """What came out, on which samples, on what machine and at which commit."""
     curve = found.curve
     load = "" if curve is None or curve.load_average is None else f", load average {curve.load_average:.1f}"
     return (
         f"{found.goal}: {found.verdict} Tuned on {found.tuned_on}, {found.trials} trials; evaluated on "
-        f"{found.evaluated_on}; {found.runtime} on {found.machine.processor or found.machine.system}{load}."
+        f"{found.evaluated_on}; {found.runtime} on {found.machine.processor or found.machine.system}{load}; "
+        f"{commit(made_at)}."
     )
 
 

@@ -89,14 +89,14 @@ def test_what_was_not_measured_is_not_made_up(report):
 def test_the_table_has_a_row_per_report_and_says_where(tmp_path):
     (tmp_path / "reports").mkdir()
     for name in ("one", "two", "other"):
-        text = json.dumps({**REPORT, "model": {"name": name}})
+        text = json.dumps({"commit": "0123456789ab-dirty", "report": {**REPORT, "model": {"name": name}}})
         model = "moe_tiny" if name == "other" else "vit_tiny"
         (tmp_path / "reports" / f"{model}-{name}.json").write_text(text, encoding="utf-8")
     text = figures.bundles(tmp_path)
     assert "other" not in text
     assert figures.bundles(tmp_path, "moe_tiny").count("| tome (r=8) |") == 1
     assert text.count("| tome (r=8) |") == 2
-    assert "- one: onnxruntime on x86-64, 2 cores; edgetok 0.1.0, torch 2.13.0; 2030-01-02" in text
+    assert "- one: onnxruntime on x86-64, 2 cores; edgetok 0.1.0, torch 2.13.0; 2030-01-02, commit 0123456 with changes" in text
 
 
 ROW = {"model": "ViT-S", "r": 13, "batch": 8, "threads": 1, "speedup": 1.5, "ceiling": 1.6}
