@@ -1,7 +1,7 @@
 """How much memory does it take to compress a mixture of experts that does not fit in it?
 
 Makes a model of OLMoE's shape with random weights, shard by shard, and compresses it. Writes peak resident memory, the
-size of the model and of the largest layer, tokens and times to ``benchmarks/results/moe_memory.json``.
+size of the model and of the largest layer, tokens and times to ``benchmarks/results/moe_memory-METHOD.json``.
 
     python benchmarks/moe_memory.py --layers 16 --place /somewhere/with/20/GB
 """
@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _setting import commit, machine, versions
+from _setting import write_result
 from safetensors.torch import save_file
 from torch import Tensor
 
 from edgetok_plugins.mc_moe import McMoe
 from edgetok_plugins.mc_moe.compress import compress
 
-RESULT = Path(__file__).resolve().parent / "results" / "moe_memory.json"
+RESULTS = Path(__file__).resolve().parent / "results"
 HIDDEN, EXPERTS, INNER, VOCABULARY, HEADS = 2048, 64, 1024, 1024, 16
 _KIB_PER_UNIT = 1 if sys.platform != "darwin" else 1024
 
@@ -48,9 +48,6 @@ def main() -> None:
     shards = [file.stat().st_size for file in sorted(source.glob("layer-*.safetensors"))]
     result = {
         "how": "Peak resident memory of the process, as the system counts it, imports included.",
-        "commit": commit(),
-        "machine": machine(),
-        "versions": versions(),
         "options": options.options(),
         "threads": wanted.threads,
         "layers": wanted.layers,
@@ -59,7 +56,7 @@ def main() -> None:
         "peak_bytes": peak(),
         "seconds": shown.seconds,
     }
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(RESULTS / f"moe_memory-{wanted.method}.json", __doc__, result)
 
 
 def arguments() -> argparse.Namespace:

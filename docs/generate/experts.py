@@ -18,17 +18,20 @@ VERDICTS = {"beaten": "mc-moe is better", "better": "mc-moe is worse", "undecide
 
 
 def memory(results: Path) -> str:
-    """One sentence on the largest model that was compressed."""
-    found = _read(results / "moe_memory.json")
-    if found is None:
-        return MISSING
+    """A sentence for each method, on the largest model that was compressed by it."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("moe_memory-*.json"))]
+    return "\n".join(map(_peak, reversed(found))) or MISSING
+
+
+def _peak(found: Row) -> str:
     size, options = found["bytes"], found["options"]
     minutes = sum(found["seconds"].values()) / 60
     return (
         f"{found['layers']} layers of OLMoE's shape with random weights, {_gb(size['model'])} in fp16 with layers of "
         f"{_gb(size['largest_layer'])}, to {_gb(size['packed'] + size['rest'])} at {options['bits']} bits "
         f"({options['method']}, {found['tokens']} calibration tokens): peak resident memory "
-        f"**{_gb(found['peak_bytes'])}**, {minutes:.0f} minutes on {found['threads']} thread(s) ({found['machine']}).\n"
+        f"**{_gb(found['peak_bytes'])}**, {minutes:.0f} minutes on {found['threads']} thread(s) ({found['machine']}; "
+        f"{commit(found['commit'])}).\n"
     )
 
 

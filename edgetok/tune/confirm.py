@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from edgetok.tune.result import Interval, Outcome
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edgetok.bench import Latency
     from edgetok.progress import Progress
     from edgetok.session.inputs import Samples
     from edgetok.tune.goal import Kind
@@ -25,7 +27,8 @@ RESAMPLES = 4000
 
 def confirm(
     setting: Setting,
-    pair: tuple[Candidate, Candidate],
+    candidate: Candidate,
+    constants: Sequence[Candidate],
     judge: Judge | None,
     samples: Samples,
     folder: Path,
@@ -36,21 +39,43 @@ def confirm(
 ) -> tuple[Outcome, Outcome, Interval | None]:
     """The outcomes of the candidate found and of constant r, and the ratio of their KLs (below 1: found is better).
 
-    Latency is measured where the setting has a curve, losses where there is a judge.
+    Latency is measured where the setting has a curve, losses where there is a judge. Of ``constants``, each constant r
+    of another strength, the fastest one compares that was measured no faster than the candidate; where all are faster,
+    the slowest.
     """
-    times: list[tuple[Interval, float] | None] = [None, None]
+    compared, times = constants[0], _Times(None, None)
     if setting.curve is not None:
-        timed = time_all(
-            setting, [setting.dense, *pair], samples, folder, runs=runs, threads=threads, progress=progress
-        )
-        for i in (0, 1):
-            ratio = timed.ratios[str(i + 1)]
-            low, high = (1.0 / end for end in reversed(ratio.spread))
-            times[i] = (Interval(value=1.0 / ratio.ratio, low=low, high=high), timed.times[str(i + 1)].p50_ms)
-    losses = [judge(setting.steps(each)) if judge is not None else None for each in pair]
-    found, constant = (outcome(setting, *each) for each in zip(pair, times, losses, strict=True))
-    both = losses[0] is not None and losses[1] is not None
-    return found, constant, kl_ratio(losses[0].kl, losses[1].kl) if both else None  # type: ignore[union-attr]
+        tried = [setting.dense, candidate, *constants]
+        timed = time_all(setting, tried, samples, folder, runs=runs, threads=threads, progress=progress)
+        at = [timed.times[str(i)].p50_ms for i in range(len(tried))]
+        nearest = 2 + matched(at[1], at[2:])
+        compared, times = tried[nearest], _Times(_time(timed, 1), _time(timed, nearest))
+    losses = [None if judge is None else judge(setting.steps(each)) for each in (candidate, compared)]
+    found = outcome(setting, candidate, times.found, losses[0])
+    constant = outcome(setting, compared, times.constant, losses[1])
+    ratio = None if losses[0] is None or losses[1] is None else kl_ratio(losses[0].kl, losses[1].kl)
+    return found, constant, ratio
+
+
+class _Times(NamedTuple):
+    """Latency of dense with its interval, and milliseconds; ``None`` where nothing was timed."""
+
+    found: tuple[Interval, float] | None
+    constant: tuple[Interval, float] | None
+
+
+def _time(timed: Latency, place: int) -> tuple[Interval, float]:
+    ratio = timed.ratios[str(place)]
+    low, high = (1.0 / end for end in reversed(ratio.spread))
+    return Interval(value=1.0 / ratio.ratio, low=low, high=high), timed.times[str(place)].p50_ms
+
+
+def matched(wanted: float, times: Sequence[float]) -> int:
+    """The place of the shortest time that is not below the one wanted; of the longest where all are."""
+    allowed = [place for place, time in enumerate(times) if time >= wanted]
+    if allowed:
+        return min(allowed, key=times.__getitem__)
+    return max(range(len(times)), key=times.__getitem__)
 
 
 def outcome(
@@ -90,9 +115,10 @@ def kl_ratio(first: NDArray[np.float64], second: NDArray[np.float64], seed: int 
 
 
 def verdict(found: Outcome, constant: Outcome, ratio: Interval | None, kind: Kind = "latency") -> str:
-    """Whether the schedule beats constant r of the same predicted cost, in words, with what both took as measured.
+    """Whether the schedule beats constant r of the same cost, in words, with what both took as measured.
 
-    ``kind`` of goal says what their costs were matched by: tokens, or latency where it is predicted.
+    ``kind`` of goal says what their costs were matched by: tokens, or latency as measured, or as predicted where it was
+    not measured.
     """
     if found.tokens and len({*found.tokens}) == 1 and found.predicted == 1.0:
         return "No token is removed: nothing within the bound is faster than dense."
@@ -104,13 +130,21 @@ def verdict(found: Outcome, constant: Outcome, ratio: Interval | None, kind: Kin
     figures += _took(found, constant)
     if found.latency is not None and constant.latency is not None and found.latency.low > constant.latency.high:
         return f"The schedule is slower than constant r as measured, so they do not compare; {figures}."
-    by_tokens = kind == "tokens" or found.predicted is None
-    at = "at an equal share of tokens" if by_tokens else "at equal predicted latency"
+    at = _matched_by(found, constant, kind)
     if ratio.high < 1:
         return f"The schedule beats constant r {at}: {figures}."
     if ratio.low > 1:
         return f"Constant r is better {at}: {figures}."
     return f"The schedule does not beat constant r beyond doubt {at}: {figures}."
+
+
+def _matched_by(found: Outcome, constant: Outcome, kind: Kind) -> str:
+    if kind == "tokens" or found.predicted is None:
+        return "at an equal share of tokens"
+    if found.latency is None or constant.latency is None:
+        return "at equal predicted latency"
+    faster = found.latency.high < constant.latency.low
+    return "at lower measured latency" if faster else "at equal measured latency"
 
 
 def _took(found: Outcome, constant: Outcome) -> str:

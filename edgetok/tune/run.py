@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgetok.bundle import staged
-from edgetok.errors import BadSchedule
 from edgetok.recipe_file import dump_recipe
 from edgetok.session.apart import fingerprints
 from edgetok.session.clock import Clock
-from edgetok.session.inputs import Samples
-from edgetok.session.interface import batched
 from edgetok.session.optimise import resolve
 from edgetok.session.prepare import check_installed, find_tools, prepare, with_weights
 from edgetok.session.versions import machine, versions
-from edgetok.tune import curve as curves
-from edgetok.tune import study as studies
+from edgetok.tune import stages
 from edgetok.tune.confirm import confirm, verdict
 from edgetok.tune.data import find_samples
-from edgetok.tune.gradient import learn
-from edgetok.tune.guesses import first_guesses
 from edgetok.tune.judge import Judge
 from edgetok.tune.page import render_html
-from edgetok.tune.result import Curve, Outcome, Point, Tuned
+from edgetok.tune.result import Outcome, Point, Tuned
 from edgetok.tune.schedule import scaled
 from edgetok.tune.setting import Candidate, Setting, searched
-from edgetok.tune.study import BUDGETS, Search, StudySettings, measured, open_study
-from edgetok.tune.threshold import calibrate
+from edgetok.tune.stages import Run
+from edgetok.tune.study import StudySettings, open_study
 
 if TYPE_CHECKING:
     import optuna
@@ -40,31 +34,10 @@ if TYPE_CHECKING:
     from edgetok.plugin import TokenReduction
     from edgetok.progress import Progress
     from edgetok.recipe import Recipe
-    from edgetok.session.inputs import Fitted
-    from edgetok.tune.goal import Goal
+    from edgetok.tune.goal import Goal, Kind
 
 Method = Literal["search", "threshold", "gradient"]
 FILES = ("recipe.yaml", "tune.json", "tune.html")
-
-
-@dataclass
-class _Run:
-    """What the stages share."""
-
-    setting: Setting
-    goal: Goal
-    judge: Judge
-    evaluation: Fitted | None
-    tuned_on: str
-    clock: Clock
-    scratch: Path
-    recipe: Recipe
-
-    @property
-    def samples(self) -> Samples:
-        """One sample, to time on."""
-        arrays, _ = next(iter(self.judge.data.batches(1)))
-        return Samples(arrays, batched(self.setting.prepared.program))
 
 
 def tune(
@@ -117,29 +90,29 @@ def tune(
     return result
 
 
-def _start(setting: Setting, goal: Goal, clock: Clock, scratch: Path, recipe: Recipe, samples: int) -> _Run:
+def _start(setting: Setting, goal: Goal, clock: Clock, scratch: Path, recipe: Recipe, samples: int) -> Run:
     tuning, labelled, evaluation, how = find_samples(setting.prepared, recipe, samples)
     judge = Judge(setting.prepared.program, tuning, recipe.eval.batch, labelled)
     with clock.stage("dense scores"):
         judge.dense()
-    return _Run(setting, goal, judge, evaluation, how, clock, scratch, recipe)
+    return Run(setting, goal, judge, evaluation, how, clock, scratch, recipe)
 
 
-def _found(run: _Run, method: Method, settings: StudySettings) -> tuple[Tuned, Candidate]:
+def _found(run: Run, method: Method, settings: StudySettings) -> tuple[Tuned, Candidate]:
     study = open_study(settings, run.goal, _about(run)) if method == "search" else None
-    run.setting = replace(run.setting, curve=_curve(run, study))
-    _require_possible(run)
-    points = _constants(run, study)
+    run.setting = replace(run.setting, curve=stages.curve(run, study))
+    stages.require_possible(run)
+    points = stages.constants(run, study)
     if study is None:
-        points += _thresholds(run) if method == "threshold" else _by_gradient(run)
+        points += stages.thresholds(run) if method == "threshold" else stages.by_gradient(run)
     else:
-        points += _searched(run, study, settings)
+        points += stages.searched(run, study, settings)
     best = run.goal.best(points) or min(points, key=lambda point: point.kl)
     candidate = _candidate_of(run, best)
     return _result(run, method, settings, study, points, best, candidate), candidate
 
 
-def _about(run: _Run) -> dict[str, Any]:
+def _about(run: Run) -> dict[str, Any]:
     """What a study is of, as data: two processes that agree on this may share one."""
     prepared = run.setting.prepared
     samples = hashlib.sha256("".join(sorted(fingerprints(run.judge.data))).encode()).hexdigest()
@@ -161,105 +134,12 @@ def _given(plugin: TokenReduction, setting: Setting) -> dict[str, object]:
     return {name: value for name, value in plugin.options().items() if name not in searched(plugin)}
 
 
-def _curve(run: _Run, study: optuna.Study | None) -> Curve | None:
-    """The latency curve: that of the study where it has one, measured here otherwise; ``None`` where none can be."""
-    known = studies.shared_curve(study, run.setting.guessed) if study is not None else None
-    if known is not None:
-        run.clock.progress.log("latency curve: as measured for this study before")
-        return known
-    if not run.setting.is_scheduled or (run.goal.kind != "latency" and not curves.is_measurable(run.setting)):
-        return None
-    bench = run.recipe.bench
-    with run.clock.stage("latency curve"):
-        found = curves.measure(
-            run.setting, run.samples, run.scratch, runs=bench.runs, threads=bench.threads, progress=run.clock.progress
-        )
-    return found if study is None else studies.share_curve(study, found)
-
-
-def _require_possible(run: _Run) -> None:
-    """Refuse a budget that nothing meets before searching for it.
-
-    Raises:
-        BadSchedule: removing all that may be removed does not meet it.
-    """
-    setting, goal = run.setting, run.goal
-    if goal.kind == "max-drop" or not setting.is_scheduled:
-        return
-    least = setting.cost(setting.candidate([setting.mergeable] * setting.layers), goal.kind)
-    if least > goal.value:
-        raise BadSchedule(
-            f"No schedule of {setting.plugin.name!r} reaches {goal}.",
-            why=f"removing all that it may remove leaves {least:.2f} of dense",
-            hint="Ask for less.",
-        )
-
-
-def _constants(run: _Run, study: optuna.Study | None) -> list[Point]:
-    """Constant r over the range of budgets: the baseline, always there; found again where a study has it."""
-    if not run.setting.is_scheduled:
-        return []
-    kind, goal = run.goal.kind, run.goal
-    budgets = BUDGETS if kind == "max-drop" else sorted({*BUDGETS[::2], goal.value}, reverse=True)
-    made = [scaled(run.setting, [1.0] * run.setting.layers, budget, kind) for budget in budgets]
-    unique = list({candidate.removed: candidate for candidate in made}.values())
-    known = {point.removed: point for point in (studies.baselines(study) if study is not None else ())}
-    with run.clock.stage("constant r", total=len(unique)):
-        for candidate in unique:
-            if candidate.removed not in known:
-                known[candidate.removed] = measured(run.setting, run.judge, candidate, "constant")
-                if study is not None:
-                    studies.keep_baselines(study, list(known.values()))
-            run.clock.progress.advance()
-    nothing = [measured(run.setting, run.judge, run.setting.dense, "dense")] if kind == "max-drop" else []
-    return [*known.values(), *nothing]
-
-
-def _thresholds(run: _Run) -> list[Point]:
-    """One threshold of similarity per budget."""
-    if not run.setting.is_scheduled:
-        raise BadSchedule(f"{run.setting.plugin.name!r} has no schedule that thresholds could be turned into.")
-    budgets = BUDGETS if run.goal.kind == "max-drop" else (run.goal.value,)
-    with run.clock.stage("thresholds", total=len(budgets)):
-        found = [calibrate(run.setting, run.judge, budget, run.goal.kind) for budget in budgets]
-    return [measured(run.setting, run.judge, candidate, "threshold") for candidate in found]
-
-
-def _by_gradient(run: _Run) -> list[Point]:
-    """Counts learned for every budget."""
-    if not run.setting.is_scheduled:
-        raise BadSchedule(f"{run.setting.plugin.name!r} has no counts per layer that could be learned.")
-    budgets = BUDGETS if run.goal.kind == "max-drop" else (run.goal.value,)
-    with run.clock.stage("learn rates", total=len(budgets)):
-        found = [learn(run.setting, run.judge, budget, run.goal.kind) for budget in budgets]
-    return [measured(run.setting, run.judge, learned.candidate, "gradient") for learned in found]
-
-
-def _searched(run: _Run, study: optuna.Study, settings: StudySettings) -> list[Point]:
-    search = Search(study, run.setting, run.judge, run.goal)
-    exact: list[Point] = []
-    along = {}
-    if run.setting.is_scheduled:
-        budget = 0.7 if run.goal.kind == "max-drop" else run.goal.value
-        with run.clock.stage("thresholds"):
-            threshold = calibrate(run.setting, run.judge, budget, run.goal.kind)
-        exact.append(measured(run.setting, run.judge, threshold, "threshold"))
-        along = {"along the threshold's": threshold.removed}
-    try:
-        search.run(settings.trials, first_guesses(run.setting, along), run.clock.progress)
-    except KeyboardInterrupt:
-        kept = f"{len(search.points())} trials are kept in {settings.storage}; the same command goes on"
-        run.clock.progress.log(kept if settings.storage else "no --storage was given: the trials are lost")
-        raise
-    return exact + search.points()
-
-
-def _candidate_of(run: _Run, point: Point) -> Candidate:
+def _candidate_of(run: Run, point: Point) -> Candidate:
     return run.setting.candidate(options=point.options)
 
 
 def _result(
-    run: _Run,
+    run: Run,
     method: Method,
     settings: StudySettings,
     study: optuna.Study | None,
@@ -298,17 +178,15 @@ def _result(
 
 _HOW = (
     "Losses: the reduced program walked in torch, against dense, on the same samples. The schedule was chosen on the "
-    "tuning data alone; it and constant r at the same predicted cost are then compared on the evaluation data "
-    "(paired bootstrap of the mean KL, Tango's interval of the drop), and timed side by side with dense."
+    "tuning data alone; it and constant r are then compared on the evaluation data (paired bootstrap of the mean KL, "
+    "Tango's interval of the drop), and timed side by side with dense: constant r at the same predicted cost or a "
+    "little more, of which the one compares that was measured no faster than the schedule."
 )
 
 
-def _confirmed(run: _Run, candidate: Candidate) -> tuple[Outcome, Outcome, Any, str]:
+def _confirmed(run: Run, candidate: Candidate) -> tuple[Outcome, Outcome, Any, str]:
     setting, recipe = run.setting, run.recipe
     kind = run.goal.kind
-    constant = candidate
-    if setting.is_scheduled and any(candidate.removed):
-        constant = scaled(setting, [1.0] * setting.layers, setting.cost(candidate, kind), kind)
     judge, evaluated = None, "nothing: no evaluation data was given"
     if run.evaluation is not None:
         judge = Judge(setting.prepared.program, run.evaluation, recipe.eval.batch, True)
@@ -316,7 +194,8 @@ def _confirmed(run: _Run, candidate: Candidate) -> tuple[Outcome, Outcome, Any, 
     with run.clock.stage("compare with constant r"):
         found, other, ratio = confirm(
             setting,
-            (candidate, constant),
+            candidate,
+            _rivals(setting, candidate, kind),
             judge,
             run.samples,
             run.scratch,
@@ -325,3 +204,17 @@ def _confirmed(run: _Run, candidate: Candidate) -> tuple[Outcome, Outcome, Any, 
             progress=run.clock.progress,
         )
     return found, other, ratio, evaluated
+
+
+SLACK = (1.0, 1.02, 1.04, 1.06)
+"""Constant r is tried at the predicted latency of what was found, times these: a prediction errs by a few percent."""
+
+
+def _rivals(setting: Setting, candidate: Candidate, kind: Kind) -> list[Candidate]:
+    """Constant r at the candidate's cost, and where latency is measured at slightly higher ones, none twice."""
+    if not (setting.is_scheduled and any(candidate.removed)):
+        return [candidate]
+    cost, even = setting.cost(candidate, kind), [1.0] * setting.layers
+    slack = SLACK if setting.curve is not None and kind != "tokens" else SLACK[:1]
+    made = [scaled(setting, even, min(cost * more, 1.0), kind) for more in slack]
+    return list({each.removed: each for each in made}.values())

@@ -15,6 +15,7 @@ MEMORY = {
     "seconds": {"calibrate": 60.0, "quantise": 120.0},
     "threads": 1,
     "machine": "an abacus",
+    "commit": "0123456789",
 }
 
 
@@ -39,7 +40,7 @@ QUALITY = {
 
 
 def test_memory_is_said_with_its_setting(tmp_path):
-    (tmp_path / "moe_memory.json").write_text(json.dumps(MEMORY))
+    (tmp_path / "moe_memory-rtn.json").write_text(json.dumps(MEMORY))
     said = experts.memory(tmp_path)
     for part in ("2 layers", "3.00 GB", "to 0.50 GB at 2.5 bits", "64 calibration tokens", "**2.25 GB**", "3 minutes"):
         assert part in said
@@ -95,6 +96,7 @@ RATIOS = {"packed": {"ratio": 0.75, "spread": [0.7, 0.8]}, "packed, int8": {"rat
 LATENCY = {"times": TIMES, "ratios": RATIOS, "runtime": "a runtime 1.0", "threads": 1}
 SPEED = {
     "machine": "an abacus",
+    "commit": "0123456789",
     "load_average": 3.0,
     "allowed_load": True,
     "rows": [{"model": "m", "tokens": 64, "latency": LATENCY}],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgetok.tune.confirm import drop, kl_ratio, verdict
+from edgetok.tune.confirm import drop, kl_ratio, matched, verdict
 from edgetok.tune.judge import Losses
 from edgetok.tune.result import Interval, Outcome
 
@@ -48,18 +48,29 @@ def test_a_schedule_that_is_slower_does_not_win():
 
 
 def test_the_verdict_says_what_was_equal_and_what_was_measured():
-    """Costs are matched by prediction, or by tokens: latency as measured is another figure."""
+    """Costs are matched by latency as measured, as predicted where it was not, or by tokens."""
     better = Interval(value=0.5, low=0.4, high=0.6)
     found = outcome(1).model_copy(update={"predicted": 0.6, "milliseconds": 5.5})
     constant = outcome(2).model_copy(update={"predicted": 0.6, "milliseconds": 5.25})
     said = verdict(found, constant, better)
-    assert "at equal predicted latency" in said
+    assert "at equal measured latency" in said
+    slow = constant.model_copy(update={"latency": Interval(value=0.75, low=0.7, high=0.8)})
+    assert "at lower measured latency" in verdict(found, slow, better)
+    untimed = constant.model_copy(update={"latency": None, "milliseconds": None})
+    assert "at equal predicted latency" in verdict(found, untimed, better)
     assert "5.50 ms, constant r 5.25 ms" in said
     assert "at an equal share of tokens" in verdict(found, constant, better, "tokens")
     not_predicted = found.model_copy(update={"predicted": None, "milliseconds": None})
     said = verdict(not_predicted, constant, better)
     assert "at an equal share of tokens" in said
     assert "ms" not in said
+
+
+@pytest.mark.parametrize(
+    ("wanted", "place"), [(5.0, 1), (5.1, 1), (5.2, 3), (6.0, 2)], ids=["equal", "a tie", "between", "all faster"]
+)
+def test_constant_r_is_given_no_less_time(wanted, place):
+    assert matched(wanted, [4.9, 5.1, 5.9, 5.3]) == place
 
 
 def test_removing_nothing_is_told():

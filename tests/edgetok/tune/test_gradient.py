@@ -56,7 +56,7 @@ def test_the_recipe_holds_the_counts(model, tmp_path):
     recipe = make_recipe({"model": "tiny", "plugins": "diffrate", "bench": {"runs": 5}, **data}, source="test")
     goal = Goal(kind="tokens", value=0.7)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edgetok.tune.run.curves.is_measurable", lambda setting: False)  # exports are slow
+        patch.setattr("edgetok.tune.stages.curves.is_measurable", lambda setting: False)  # exports are slow
         result = tune(recipe, goal, tmp_path / "out", method="gradient", model=model)
     assert [point.origin for point in result.points].count("gradient") == 1
     (use,) = load_recipe(tmp_path / "out" / "recipe.yaml").plugins
