@@ -11,24 +11,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 
 import torch
 from _setting import write_result
 
-from edgetok.errors import EdgetokError
-from edgetok.registry import installed
 from edgetok.testing.architectures import ARCHITECTURES, Architecture
-from edgetok.testing.coverage import CLOSE, Support, examine
-from edgetok.testing.trial import Trial, difference, run
+from edgetok.testing.coverage import CLOSE, TARGET, TOLERANCE, Support, examine, exported
 from edgetok_plugins.tome import ToMe
 
 RESULT = Path(__file__).resolve().parent / "results" / "coverage.json"
-TARGET = "onnx-cpu"
 PLUGIN = ToMe(r=2)
-TOLERANCE = 1e-3
-"""Largest relative difference of a file; near-ties may merge another pair, which shows as far more."""
 
 
 def main() -> int:
@@ -52,24 +45,6 @@ def row(architecture: Architecture) -> Support:
         found = found.model_copy(update={"onnx": exported(trial)})
     print(f"{found.name}: {'works' if found.works else found.reason}; {found.onnx}", file=sys.stderr, flush=True)
     return found
-
-
-def exported(trial: Trial) -> float | str:
-    """The largest relative difference between the file and the program, or the error."""
-    target = installed().target(TARGET)
-    exporter = installed().exporter(target.exporter)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            entry = exporter.export(
-                trial.optimised, target, Path(folder), stem="model", options=exporter.Options(**target.options)
-            ).entry
-            arrays = {name: tensor.numpy() for name, tensor in trial.subject.program.example.items()}
-            outputs = exporter.load(entry)(arrays)
-    except EdgetokError as error:
-        return f"{error.code}: {error.what} {error.why}".strip()
-    names = [spec.name for spec in trial.optimised.outputs]
-    pairs = zip((torch.from_numpy(outputs[name]) for name in names), run(trial.optimised), strict=True)
-    return max(difference(found, want) for found, want in pairs)
 
 
 def as_stated(found: Support) -> bool:

@@ -2,7 +2,8 @@
 
 For ViT shapes, r and threads at batch 1: dense, merged, and the free-drop ceiling (``_ceiling.py``), interleaved in one
 process. ``share`` is ceiling time / merged time, 1 being a merging that costs nothing. Also: where operations were
-placed, and how long exports take. Writes ``benchmarks/results/executorch_merging.json``; refuses a busy machine.
+placed, and how long exports take, stage by stage: dense and merged alternate, each pair in the other order, and the
+ratio is the median over pairs. Writes ``benchmarks/results/executorch_merging.json``; refuses a busy machine.
 
     python benchmarks/executorch_merging.py --model ViT-S/16 --r 13 --threads 1
 """
@@ -10,6 +11,7 @@ placed, and how long exports take. Writes ``benchmarks/results/executorch_mergin
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
 from dataclasses import asdict
 from functools import partial
@@ -21,14 +23,16 @@ import numpy as np
 import torch
 from _ceiling import free_drop
 from _setting import load_or_exit, write_result
+from _stages import Stages, executorch_places
 from _vits import SHAPES, Shape, captured, merged
 
 from edgetok.bench.latency import bench
 from edgetok.exporter import Exported
-from edgetok.graph import rewrite
+from edgetok.graph import Program, rewrite
 from edgetok.registry import installed
 from edgetok_exporters.executorch import ExecutorchExporter
 
+PAIRS = 3
 RESULT = Path(__file__).resolve().parent / "results" / "executorch_merging.json"
 TARGET = installed().target("executorch-xnnpack")
 EXPORTER = ExecutorchExporter()
@@ -63,18 +67,38 @@ def measure(shape: Shape, wanted: argparse.Namespace, folder: Path) -> list[dict
     """All settings of one shape."""
     program = captured(shape)
     EXPORTER.export(rewrite(program), TARGET, folder, stem="first")  # what a first export in a process costs more
-    dense = EXPORTER.export(rewrite(program), TARGET, folder, stem="dense")
     rows = []
     for r in wanted.r:
-        merging = merged(program, r, TARGET)
-        made = {"ceiling": EXPORTER.export(free_drop(merging), TARGET, folder, stem="ceiling"), "dense": dense}
-        made["merged"] = EXPORTER.export(merging, TARGET, folder, stem="merged")
+        made = {"ceiling": EXPORTER.export(free_drop(merged(program, r, TARGET)), TARGET, folder, stem="ceiling")}
+        pairs = [export_pair(shape, r, folder, turned=index % 2 == 1) for index in range(PAIRS)]
+        made.update({name: exported for name, (exported, _) in sorted(pairs[-1].items())})
+        exports = {**export_times(pairs), **placed(made)}
         for threads in wanted.threads:
-            row = {"model": shape.name, "r": r, "threads": threads, **timed(made, threads, wanted.seconds)}
-            rows.append({**row, **exports(made)})
-            print(f"{shape.name} r={r} threads={threads}: {row['speedup']:.3f}x of {row['ceiling']:.3f}x, "
-                  f"share {row['share']:.4f}", flush=True)  # fmt: skip
+            row = {"model": shape.name, "r": r, "threads": threads, **timed(made, threads, wanted.seconds), **exports}
+            rows.append(row)
+            print(f"{shape.name} r={r} threads={threads}: {row['speedup']:.3f}x of {row['ceiling']:.3f}x, share "
+                  f"{row['share']:.4f}, export {row['export_to_dense']:.2f}x of dense", flush=True)  # fmt: skip
     return rows
+
+
+def export_pair(shape: Shape, r: int, folder: Path, *, turned: bool) -> dict[str, tuple[Exported, dict[str, float]]]:
+    """Dense and merged, or ``turned`` the other way round, each from the model on: the file, and seconds by stage."""
+    found = {}
+    for name in ("merged", "dense") if turned else ("dense", "merged"):
+        stages = Stages()
+        with stages.timed("capture"):
+            program = captured(shape)
+        with stages.timed("rewrite"):
+            changed = merged(program, r, TARGET) if name == "merged" else rewrite(program)
+        exported = export_by_stages(changed, folder, name, stages)
+        found[name] = exported, stages.seconds
+    return found
+
+
+def export_by_stages(program: Program, folder: Path, stem: str, stages: Stages) -> Exported:
+    """The file of a program; what none of the stages took is ``rest``."""
+    with stages.watching(executorch_places()), stages.timed("rest"):
+        return EXPORTER.export(program, TARGET, folder, stem=stem)
 
 
 def timed(made: dict[str, Exported], threads: int, seconds: float) -> dict[str, Any]:
@@ -98,12 +122,25 @@ def timed(made: dict[str, Exported], threads: int, seconds: float) -> dict[str, 
     }
 
 
-def exports(made: dict[str, Exported]) -> dict[str, Any]:
-    """Where operations were placed, what files weigh, and how long making them took, the trial run included."""
-    seconds = {name: exported.seconds for name, exported in made.items()}
+def export_times(pairs: list[dict[str, tuple[Exported, dict[str, float]]]]) -> dict[str, Any]:
+    """Medians over pairs of the exporter's seconds and of each stage; the ratio to dense with its least and most."""
+    each = [{name: exported.seconds for name, (exported, _) in pair.items()} for pair in pairs]
+    ratios = [seconds["merged"] / seconds["dense"] for seconds in each]
     return {
-        "export_seconds": seconds,
-        "export_to_dense": seconds["merged"] / seconds["dense"],
+        "export_seconds": {name: statistics.median(seconds[name] for seconds in each) for name in ("dense", "merged")},
+        "export_to_dense": statistics.median(ratios),
+        "export_to_dense_spread": [min(ratios), max(ratios)],
+        "export_pairs": each,
+        "export_stages": {
+            name: {stage: statistics.median(pair[name][1][stage] for pair in pairs) for stage in pairs[0][name][1]}
+            for name in ("dense", "merged")
+        },
+    }
+
+
+def placed(made: dict[str, Exported]) -> dict[str, Any]:
+    """Where operations were placed, and what files weigh."""
+    return {
         "bytes": {name: exported.entry.stat().st_size for name, exported in made.items()},
         "delegation": {name: asdict(exported.delegation) for name, exported in made.items() if exported.delegation},
     }
@@ -115,6 +152,7 @@ def write(wanted: argparse.Namespace, load: float | None, rows: list[dict[str, A
         "load_average": load,
         "allowed_load": wanted.allow_load,
         "seconds_per_setting": wanted.seconds,
+        "export_pairs": PAIRS,
         "rows": rows,
     }
     write_result(wanted.out, __doc__, found, "executorch")

@@ -57,7 +57,7 @@ class Diagnosis:
 
 
 def examine(registry: Registry) -> Diagnosis:
-    """Look at this machine. Each target's packages are really imported, in a process of their own."""
+    """Look at this machine. Each target's packages are really imported, each in a process of its own."""
     return Diagnosis(
         python=f"{platform.python_version()} ({sys.executable})",
         platform=platform.platform(),
@@ -96,23 +96,21 @@ def health(registry: Registry, target: Target) -> TargetHealth:
 
 
 def try_imports(modules: Sequence[str]) -> str:
-    """Import modules in a process of their own, once; '' if all goes well, otherwise the last line of what it said."""
-    return _try_imports(tuple(modules))
+    """Import each module once, in a process of its own; '' if all goes well, else the last line of what one said."""
+    return next((said for said in map(_try_import, modules) if said), "")
 
 
 @cache
-def _try_imports(modules: tuple[str, ...]) -> str:
-    code = "; ".join(f"import {module}" for module in modules) or "pass"
+def _try_import(module: str) -> str:
+    command = [sys.executable, "-c", f"import {module}"]
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=_IMPORT_SECONDS
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_IMPORT_SECONDS)
     except subprocess.TimeoutExpired:
-        return f"importing {', '.join(modules)} takes more than {_IMPORT_SECONDS} s"
+        return f"importing {module} takes more than {_IMPORT_SECONDS} s"
     if done.returncode == 0:
         return ""
     said = done.stderr.strip().splitlines()
-    return said[-1] if said else f"importing {', '.join(modules)} ends with status {done.returncode}"
+    return said[-1] if said else f"importing {module} ends with status {done.returncode}"
 
 
 def _version(name: str) -> str | None:

@@ -105,6 +105,10 @@ class Exporter(Protocol):
 
     ``Options`` is a frozen pydantic model whose fields are the exporter's options. ``expose`` names nodes of
     ``program.exported.graph`` whose values become extra outputs of the file (a *check build*).
+
+    It may have ``check(target, options, precision)``, which raises what ``export`` would, where that is known without a
+    program: it is asked before weights are read and calibrated, with the formats once they are known, else ``None``.
+    And ``simulates()``: whether ``load`` opens files here in no runtime of the target's; else the target's proof says.
     """
 
     name: ClassVar[str]

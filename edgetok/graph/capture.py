@@ -63,7 +63,8 @@ def _require_functional(component: Component, exported: ExportedProgram) -> None
         why=f"its forward changes {', '.join(changed)} in place"
         if changed
         else f"it branches or loops in the graph ({', '.join(called)})",
-        hint="Call eval(), and pass a module whose forward only computes: no updated buffers, no torch.cond.",
+        hint="Call eval(), and pass a module whose forward only computes: no updated buffers, no torch.cond. "
+        "A cache becomes an input and an output: take it as an argument, return what it is afterwards.",
     )
 
 

@@ -12,8 +12,6 @@ from edgetok.session.inputs import Samples
 from edgetok.session.interface import fixed_batch, is_executable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgetok.bench import Cold
     from edgetok.bench import Latency as Timed
     from edgetok.bundle import Bundle
@@ -129,7 +127,7 @@ def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings, 
     from edgetok.bench import bench, measure_cold
     from edgetok.bundle.vectors import read_vectors
 
-    if not is_executable(target):
+    if not is_executable(target) or simulates(exporter, target):
         raise _refused(target)
     manifest = bundle.manifest
     if manifest.vectors is None:
@@ -138,8 +136,6 @@ def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings, 
     entry = bundle.entry(manifest.vectors.component)
     samples = Samples(arrays, _rows(bundle, arrays))
     sizes = settings.batches if _is_dynamic(bundle) else (len(samples),)
-    if target.proof != "run":
-        _refuse_simulated(exporter, entry, samples.filled(sizes[0]), target)
     cold = measure_cold(exporter, entry, samples.filled(sizes[0]), threads=settings.threads)
     timed = tuple(
         bench(
@@ -154,13 +150,10 @@ def measure_bundle(bundle: Bundle, exporter: Exporter, settings: BenchSettings, 
     return BundleCost(timed, cold)
 
 
-def _refuse_simulated(exporter: Exporter, entry: Path, inputs: Arrays, target: Target) -> None:
-    """Ask the runner, of a file that was opened in a process of its own before."""
-    from edgetok.bench.probe import probe
-
-    probe(exporter, entry, inputs)
-    if is_simulated(exporter.load(entry), target):
-        raise _refused(target)
+def simulates(exporter: Exporter, target: Target) -> bool:
+    """Whether an exporter opens a target's files here in no runtime of the target's; no file is opened to say so."""
+    says = getattr(exporter, "simulates", None)
+    return target.proof != "run" and (says is None or bool(says()))
 
 
 def _refused(target: Target) -> BenchRefused:

@@ -13,6 +13,7 @@ from edgetok.recipe import ParitySettings, PluginUse, Recipe
 from edgetok.session.clock import Clock
 from edgetok.session.interface import dtype_of
 from edgetok.session.prepare import Prepared, check_installed, find_tools, prepare, with_weights
+from edgetok.session.refusals import refuse_program
 from edgetok.session.result import Result
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def optimize(
         check_installed(tools, recipe)
     with clock.interruptible():
         prepared = prepare(recipe, tools, model, clock, allow_network=allow_network)
+        prepared = refuse_program(prepared, clock)
         resolved = resolve(prepared)
         if dry_run:
             return Result(resolved, prepared.plan)

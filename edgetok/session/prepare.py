@@ -18,6 +18,7 @@ from edgetok.registry import installed
 from edgetok.session.interface import is_executable
 from edgetok.session.pictures import with_normalisation
 from edgetok.session.precision import Chosen, check_rounding, choose
+from edgetok.session.refusals import refuse_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from edgetok.exporter import Exporter
     from edgetok.graph import Program, Site, Step
+    from edgetok.lowering import Forecast
     from edgetok.model import Component, Model
     from edgetok.plugin import Plugin
     from edgetok.recipe import Recipe
@@ -48,7 +50,10 @@ class Tools:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A recipe, its tools, and a plan for the captured model. Weights may still be fake."""
+    """A recipe, its tools, and a plan for the captured model. Weights may still be fake.
+
+    ``forecast`` is what the target makes of the rewritten program, where that was asked before the weights were read.
+    """
 
     recipe: Recipe
     tools: Tools
@@ -57,6 +62,7 @@ class Prepared:
     program: Program
     sites: tuple[Site, ...]
     plan: Plan
+    forecast: Forecast | None = None
 
     @property
     def steps(self) -> list[Step]:
@@ -76,6 +82,7 @@ def find_tools(
         UnknownPlugin, UnknownTarget, BadOption: a name or an option is wrong.
         TagConflict, OrderCycle: the plugins do not go together.
         TargetRefuses: the target does not run the precision they ask for, or rounds no inputs where that is asked for.
+        ExportFailed: options of the exporter do not go with the target.
     """
     registry = installed()
     chosen = list(plugins) if plugins is not None else [registry.plugin(u.name, u.options) for u in recipe.plugins]
@@ -84,9 +91,12 @@ def find_tools(
     options = build(exporter.Options, {**target.options, **recipe.exporter}, f"exporter {exporter.name!r}")
     if checked:
         check_rounding(options, target)
-    return Tools(
+    tools = Tools(
         target, exporter, options, tuple(order(chosen, recipe.pins)), choose(chosen, target) if checked else None
     )
+    if checked:
+        refuse_options(tools)
+    return tools
 
 
 def prepare(

@@ -85,7 +85,8 @@ def build_variants(
         optimised = rewrite(source.program, source.steps)
         declared = chosen.declare(optimised, calibration) if chosen else optimised
     with clock.stage("forecast"):
-        forecast = foresee(declared, tools)
+        known = prepared.forecast if weights is None else None
+        forecast = known or foresee(declared, tools)
     with clock.stage("export"):
         delivered = _export(declared, tools, delivery, "model")
     if not prepared.steps and chosen is None and weights is None:

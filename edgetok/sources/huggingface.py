@@ -17,6 +17,7 @@ from edgetok.model import Component, Model, Preprocessing, Role
 from edgetok.silence import quiet
 from edgetok.sources.factory import cause
 from edgetok.sources.processor import final_size, read_preprocessing
+from edgetok.sources.vision_ops import usable_torchvision
 from edgetok.sources.weight_files import weight_files
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def _transformers() -> Iterator[None]:
         raise MissingExtra("A transformers directory needs transformers.", hint="pip install 'edgetok[hf]'") from error
     from edgetok.sources.hub import offline
 
+    usable_torchvision()
     logger = transformers.utils.logging
     level = logger.get_verbosity()
     bars = logger.is_progress_bar_enabled()

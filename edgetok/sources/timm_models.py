@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetok.errors import MissingExtra, ModelNotFound, NetworkRefused
 from edgetok.sources.factory import cause
+from edgetok.sources.vision_ops import usable_torchvision
 
 if TYPE_CHECKING:
     from edgetok.model import Model, Preprocessing
@@ -21,6 +22,7 @@ def load_timm(name: str, *, source: str, allow_network: bool) -> Model:
         NetworkRefused: ``allow_network`` is false.
     """
     try:
+        usable_torchvision()
         import timm
     except ImportError as error:
         raise MissingExtra(f"{source} needs timm.", why="timm is not installed.", hint="pip install timm") from error

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from edgetok.errors import CaptureFailed, NothingToRewrite
+from edgetok.errors import CaptureFailed, EdgetokError, NothingToRewrite
+from edgetok.registry import installed
 from edgetok.testing.reductions import Identity
-from edgetok.testing.trial import NOWHERE, Subject, Trial, alike, difference
+from edgetok.testing.trial import NOWHERE, Subject, Trial, alike, difference, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 
 CLOSE = 1e-5
 """Largest relative difference of a forced identity: where a model's memory layout changes, sums change their order."""
+TARGET = "onnx-cpu"
+"""Where an architecture's file is exported to and run."""
+TOLERANCE = 1e-3
+"""Largest relative difference of a file; near-ties may merge another pair, which shows as far more."""
 
 
 class Support(BaseModel):
@@ -103,3 +110,23 @@ def _distance(found: Sequence[Tensor], want: Sequence[Tensor]) -> float:
 
 def _sound(found: Tensor, want: Tensor) -> bool:
     return found.shape == want.shape and bool(found.isfinite().all())
+
+
+def exported(trial: Trial) -> float | str:
+    """The largest relative difference between the rewritten program and its file for ``TARGET``, or the error."""
+    import torch
+
+    target = installed().target(TARGET)
+    exporter = installed().exporter(target.exporter)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            entry = exporter.export(
+                trial.optimised, target, Path(folder), stem="model", options=exporter.Options(**target.options)
+            ).entry
+            arrays = {name: tensor.numpy() for name, tensor in trial.subject.program.example.items()}
+            outputs = exporter.load(entry)(arrays)
+    except EdgetokError as error:
+        return f"{error.code}: {error.what} {error.why}".strip()
+    names = [spec.name for spec in trial.optimised.outputs]
+    pairs = zip((torch.from_numpy(outputs[name]) for name in names), run(trial.optimised), strict=True)
+    return max(difference(found, want) for found, want in pairs)

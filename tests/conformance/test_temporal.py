@@ -15,6 +15,7 @@ class TestTemporal(PluginConformance):
     accepts = (
         Case("videomae", zoo.videomae),
         Case("videomae-drop", zoo.videomae, Temporal(how="drop", layers=(1,)), export=False),
+        Case("videomae-density", zoo.videomae, Temporal(how="density", layers=(1,), segment=2), export=False),
         digits.case(Temporal(frames=16, layers=(1, 3), share=0.8), at_most=5e-5, every=5, task_only=True),
     )
     refuses = (*zoo.REFUSED, RefusalCase("vit", zoo.vit, "frames x positions"))

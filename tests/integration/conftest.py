@@ -186,10 +186,13 @@ def delivered(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Calla
     """``delivered("vit", "tome:r=4")``: a bundle, made once per session."""
 
     @cache
-    def make(model: str, plugins: str = "", settings: str = "{}") -> Result:
+    def once(model: str, plugins: str, settings: str) -> Result:
         output = tmp_path_factory.mktemp("bundles") / "out"
         parts = {**QUICK, **json.loads(settings)}
         return edgetok.optimize(models[model], plugins=plugins, target="onnx", output=output, **parts)
+
+    def make(model: str, plugins: str = "", settings: str = "{}") -> Result:
+        return once(model, plugins, settings)
 
     return make
 

@@ -33,7 +33,11 @@ def left_behind(here):
 
 @pytest.mark.parametrize(
     ("number", "status", "after"),
-    [(signal.SIGINT, 130, "load"), (signal.SIGINT, 130, "export dense"), (signal.SIGTERM, 143, "rewrite")],
+    [
+        pytest.param(signal.SIGINT, 130, "load", marks=pytest.mark.exhaustive),
+        (signal.SIGINT, 130, "export dense"),
+        (signal.SIGTERM, 143, "rewrite"),
+    ],
 )
 def test_an_interrupted_run_leaves_nothing(shop, here, number, status, after):
     child = subprocess.Popen(

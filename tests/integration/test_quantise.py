@@ -25,7 +25,7 @@ def result(tmp_path_factory):
         "sample:vit_digits",
         plugins={**PLUGINS, "quantize": {**PLUGINS["quantize"], "activations": "static"}},
         output=tmp_path_factory.mktemp("out") / "out",
-        eval=samples(220),
+        eval=samples(120),
         **QUICK,
     )
 
@@ -55,7 +55,7 @@ def test_decisions_are_judged_by_the_files_own_scores(result):
 
 
 def test_what_calibrates_is_not_evaluated(result):
-    assert result.report.accuracy.n == 200
+    assert result.report.accuracy.n == 100
     assert any("first 20 samples" in note for note in result.report.notes)
 
 

@@ -117,8 +117,8 @@ def test_a_failed_replacement_leaves_the_bundle(line, made):
     assert {path.name for path in line.folder.iterdir()} == {"my model", "mine.toml", "out"}
 
 
-@pytest.mark.parametrize("name", ["-dash with space ünïcödé-模型", "a=b {braces} $HOME 'quote'"])
-def test_odd_names(line, models, name):
+def test_odd_names(line, models):
+    name = "-dash with space ünïcödé-模型 a=b {braces} $HOME 'quote'"
     link = line.folder / f"model {name}"
     link.symlink_to(models["vit"], target_is_directory=True)
     output = f"./out {name}/{name}"

@@ -18,6 +18,7 @@ from edgetok.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from edgetok.graph.program import Program
+    from edgetok.precision import Precision
     from edgetok.target import Target
 
 api_version = "1"
@@ -35,6 +36,7 @@ class Options(BaseModel):
         minimum_deployment: the oldest system that opens the package; int4 weights need iOS 18.
         batch: the one batch size of the package.
         batches: further batch sizes, each a function ``batch_<n>`` of the same package over the same weights.
+        shapes: ``static``: one shape per function; ``enumerated`` is refused, with what takes its place.
         image: the only input is a picture of 8-bit RGB pixels, normalised inside the package.
         image_rescale: pixels are multiplied by this first; ``optimize`` fills in the model's own, as in the next two.
         image_mean: then this is subtracted, per channel,
@@ -49,6 +51,7 @@ class Options(BaseModel):
     minimum_deployment: Literal["iOS17", "iOS18"] = "iOS18"
     batch: Annotated[int, Field(ge=1)] = 1
     batches: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    shapes: Literal["static", "enumerated"] = "static"
     image: bool = False
     image_rescale: Annotated[float, Field(gt=0)] = 1 / 255
     image_mean: Three = (0.5, 0.5, 0.5)
@@ -106,6 +109,24 @@ class CoreMLExporter:
 
         chosen = options if isinstance(options, Options) else Options.model_validate(dict(options or target.options))
         return export(program, target, directory, stem=stem, options=chosen, expose=expose)
+
+    def check(self, target: Target, options: BaseModel, precision: Precision | None = None) -> None:
+        """Refuse options and formats that no package for the target can have; coremltools is not imported.
+
+        Raises:
+            TargetRefuses: the target does not run the dtype or the scheme, or knows one function per package.
+            ExportFailed: options contradict each other.
+        """
+        from edgetok_exporters.coreml.refusals import check_options
+
+        assert isinstance(options, Options)
+        check_options(precision, target, options)
+
+    def simulates(self) -> bool:
+        """Whether ``load`` opens files in the MIL interpreter: everywhere but on macOS."""
+        import sys
+
+        return sys.platform != "darwin"
 
     def load(self, entry: Path, *, threads: int | None = None) -> Runner:
         """Open a package: in Core ML on macOS, else in the MIL interpreter with ``threads`` torch threads.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgetok.errors import ExportFailed, TargetRefuses
 from edgetok.exporter import Exported
 from edgetok.lowering import lower
-from edgetok_exporters.coreml import compress, images, packed
+from edgetok_exporters.coreml import compress, images, packed, plan, refusals
 from edgetok_exporters.coreml.combine import combine
 from edgetok_exporters.coreml.convert import convert, toolchain
 from edgetok_exporters.coreml.outputs import distinct
@@ -33,11 +33,12 @@ METADATA = "edgetok.program"
 
 @dataclass(frozen=True)
 class Made:
-    """A model in memory, the outputs of exposed nodes, and where its operations will run."""
+    """A model in memory, the outputs of exposed nodes, where its operations will run, and who made them."""
 
     model: Any
     exposed: dict[str, tuple[str, ...]]
     delegation: Delegation | None
+    makers: Mapping[str, str]
 
 
 def export(
@@ -56,7 +57,16 @@ def export(
     made = to_model(program, target, options, options.batch, expose)
     files = _save_batches(program, target, options, made, path) if options.batches else save(made.model, path)
     stored = sum(file.stat().st_size for file in files if file.name == "weight.bin")
-    return Exported(path, files, time.perf_counter() - started, made.exposed, made.delegation, stored)
+    delegation = made.delegation if expose else _placed(path, made, target, options)
+    return Exported(path, files, time.perf_counter() - started, made.exposed, delegation, stored)
+
+
+def _placed(path: Path, made: Made, target: Target, options: Options) -> Delegation | None:
+    """What Core ML says of the package where it is, else what the target's table says."""
+    if platform.system() != "Darwin":
+        return made.delegation
+    function = f"batch_{options.batch}" if options.batches else "main"
+    return plan.measured(path, function, target, made.makers, made.delegation)
 
 
 def to_model(program: Program, target: Target, options: Options, batch: int, expose: Sequence[str] = ()) -> Made:
@@ -81,7 +91,7 @@ def to_model(program: Program, target: Target, options: Options, batch: int, exp
     converted = convert(exported, program.inputs, names, options)
     model = compress.compress(converted.model, exported, program.precision, options)
     _describe(model, program, options)
-    return Made(model, exposed, placement(model.get_spec(), target, converted.makers))
+    return Made(model, exposed, placement(model.get_spec(), target, converted.makers), converted.makers)
 
 
 def _describe(model: Any, program: Program, options: Options) -> None:
@@ -91,25 +101,9 @@ def _describe(model: Any, program: Program, options: Options) -> None:
 
 
 def _check(program: Program, target: Target, options: Options) -> None:
-    if options.dtype not in target.dtypes:
-        raise TargetRefuses(
-            f"target {target.name!r} does not run {options.dtype}",
-            why=f"its dtypes are {', '.join(target.dtypes)}",
-            hint="choose one of these, or another target",
-        )
-    compress.check(program.precision, target, options)
+    refusals.check_options(program.precision, target, options)
     packed.check(program, target)
     images.check(program, options)
-    if options.batches and options.minimum_deployment == "iOS17":
-        raise TargetRefuses(
-            "iOS 17 knows one function per package.",
-            why=f"batches {options.batches} would be functions",
-            hint="Export one package per batch size, or set minimum_deployment=iOS18.",
-        )
-    if len({options.batch, *options.batches}) != 1 + len(options.batches):
-        raise ExportFailed(
-            "A batch size is named twice.", why=f"batch {options.batch}, batches {options.batches}", hint=""
-        )
 
 
 def _save_batches(program: Program, target: Target, options: Options, made: Made, path: Path) -> tuple[Path, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgetok.exporter import Delegation
@@ -25,17 +25,32 @@ def placement(spec: Any, target: Target, makers: Mapping[str, str]) -> Delegatio
     """
     if not target.delegate:
         return None
-    operations = _operations(spec)
-    native = [target.ops.placement(op.type) == "native" for op in operations]
-    outside = [op for op, inside in zip(operations, native, strict=True) if not inside]
-    inserted = Counter(makers[op.outputs[0].name] for op in outside if op.outputs[0].name in makers)
+    operations = [(op.type, op.outputs[0].name, target.ops.placement(op.type) == "native") for op in _operations(spec)]
+    how = f"by operation type, in program order, from the target's table ({target.ops.source}); not measured"
+    return count(operations, target, makers, how)
+
+
+def count(
+    operations: Sequence[tuple[str, str, bool]], target: Target, makers: Mapping[str, str], how: str
+) -> Delegation:
+    """Operations inside and outside a target's delegate.
+
+    Args:
+        operations: in program order: type, name of the first output, whether it runs inside.
+        target: names the delegate.
+        makers: plugins by the name of an operation's first output.
+        how: how it is known.
+    """
+    inside = [within for _, _, within in operations]
+    outside = [(kind, output) for kind, output, within in operations if not within]
+    inserted = Counter(makers[output] for _, output in outside if output in makers)
     return Delegation(
         delegate=target.delegate,
-        inside=sum(native),
-        outside=dict(sorted(Counter(op.type for op in outside).items())),
-        partitions=sum(now and not before for before, now in zip([False, *native], native, strict=False)),
-        facts={f"{INSERTED}{plugin}": count for plugin, count in sorted(inserted.items())},
-        how=f"by operation type, in program order, from the target's table ({target.ops.source}); not measured",
+        inside=sum(inside),
+        outside=dict(sorted(Counter(kind for kind, _ in outside).items())),
+        partitions=sum(now and not before for before, now in zip([False, *inside], inside, strict=False)),
+        facts={f"{INSERTED}{plugin}": number for plugin, number in sorted(inserted.items())},
+        how=how,
     )
 
 

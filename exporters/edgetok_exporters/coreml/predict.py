@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from edgetok.errors import RuntimeFailed
 from edgetok.exporter import check_names
 from edgetok.verify.mil.package import open_package
 from edgetok_exporters.coreml.convert import toolchain
+from edgetok_exporters.coreml.plan import placements
 
 
 class PredictRunner:
@@ -26,7 +28,7 @@ class PredictRunner:
     def __init__(self, entry: Path) -> None:
         description = open_package(entry).spec.description
         features = next(iter(description.functions), description)
-        self.entry = entry
+        self.entry, self.function = entry, description.defaultFunctionName or "main"
         self.input_names = tuple(item.name for item in features.input)
         self.output_names = tuple(item.name for item in features.output)
         self.pictures = {item.name for item in features.input if item.type.WhichOneof("Type") == "imageType"}
@@ -59,14 +61,15 @@ class PredictRunner:
         )
 
     def placed(self) -> dict[str, int]:
-        """How many operations Core ML's compute plan puts on each device, by the device's class name."""
-        from collections import Counter
+        """How many operations Core ML's compute plan puts on each device: neural-engine, gpu, cpu.
 
-        ct = toolchain()
-        plan = ct.models.compute_plan.MLComputePlan.load_from_path(self.model.get_compiled_model_path())
-        block = next(iter(plan.model_structure.program.functions.values())).block
-        usages = (plan.get_compute_device_usage_for_mlprogram_operation(op) for op in block.operations)
-        return dict(Counter(type(usage.preferred_compute_device).__name__ for usage in usages if usage is not None))
+        Raises:
+            RuntimeFailed: Core ML gives none.
+        """
+        try:
+            return dict(Counter(place.device for place in placements(self.entry, self.function)))
+        except Exception as error:
+            raise _failure(f"Core ML has no compute plan of {self.entry.name}", error) from error
 
 
 def _failure(what: str, error: Exception) -> RuntimeFailed:

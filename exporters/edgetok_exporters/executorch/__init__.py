@@ -18,6 +18,7 @@ from edgetok.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from edgetok.graph.program import Program
+    from edgetok.precision import Precision
     from edgetok.target import Target
 
 api_version = "1"
@@ -79,6 +80,17 @@ class ExecutorchExporter:
 
         chosen = options if isinstance(options, Options) else Options.model_validate(dict(options or target.options))
         return export(program, target, directory, stem=stem, options=chosen, expose=expose)
+
+    def check(self, target: Target, options: BaseModel, precision: Precision | None = None) -> None:
+        """Refuse formats that no file for the target can have; nothing of executorch is imported.
+
+        Raises:
+            TargetRefuses: groups of int4 weights that XNNPACK has no kernels for.
+        """
+        if precision is not None and precision.scheme == "int4-dynamic":
+            from edgetok_exporters.executorch.quantise import check_groups
+
+            check_groups(precision)
 
     def load(self, entry: Path, *, threads: int | None = None) -> Runner:
         """Open a file in ExecuTorch's runtime on the CPU; one for an Ethos-U in a simulation, by its twin.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgetok.errors import ExportFailed
-from edgetok_exporters.executorch import Options, layout
+from edgetok_exporters.executorch import Options, layout, patches
 from edgetok_exporters.executorch.container import ETHOS_U
 
 if TYPE_CHECKING:
@@ -49,8 +49,10 @@ def delegate_of(target: Target, options: Options) -> Delegate:
         MissingExtra: its tools are not installed.
     """
     known: dict[str, Callable[[], Delegate]] = {
-        "": lambda: Delegate(list, layout.TABLE, runs_here=True),
-        "xnnpack": lambda: Delegate(_xnnpack, layout.XNNPACK, runs_here=True, quantiser=_xnnpack_quantiser),
+        "": lambda: Delegate(list, {**layout.TABLE, **patches.TABLE}, runs_here=True),
+        "xnnpack": lambda: Delegate(
+            _xnnpack, {**layout.XNNPACK, **patches.TABLE}, runs_here=True, quantiser=_xnnpack_quantiser
+        ),
         "coreml": lambda: Delegate(_coreml, layout.TABLE),
         "vulkan": lambda: Delegate(_vulkan, layout.VULKAN),
         ETHOS_U: lambda: _ethos_u(options.accelerator),

@@ -119,7 +119,7 @@ def _as_int4(module: Any, precision: Precision) -> None:
     )
     from torchao.quantization.granularity import PerGroup
 
-    _check_groups(precision)
+    check_groups(precision)
     for index, node in enumerate(_layers(module, precision, LINEAR)):
         layer = _layer(module, node)
         config = Int8DynamicActivationIntxWeightConfig(
@@ -138,7 +138,7 @@ def _as_int4(module: Any, precision: Precision) -> None:
     module.recompile()
 
 
-def _check_groups(precision: Precision) -> None:
+def check_groups(precision: Precision) -> None:
     """XNNPACK's kernels take groups of 32, 64, ...
 
     Raises:

@@ -18,6 +18,7 @@ from edgetok.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from edgetok.graph.program import Program
+    from edgetok.precision import Precision
     from edgetok.target import Target
 
 api_version = "1"
@@ -101,6 +102,20 @@ class OnnxExporter:
         if program.precision is not None or chosen.format == "ort":
             _need("onnxruntime")
         return export(program, target, directory, stem=stem, options=chosen, expose=expose)
+
+    def check(self, target: Target, options: BaseModel, precision: Precision | None = None) -> None:
+        """Refuse options and formats that no file for the target can have; nothing is imported or made.
+
+        Raises:
+            ExportFailed: the options do not fit the target.
+            TargetRefuses: the formats do not.
+        """
+        from edgetok_exporters.onnx.refusals import check_formats, check_options
+
+        assert isinstance(options, Options)
+        check_options(target, options)
+        if precision is not None:
+            check_formats(precision, target, options.dtype)
 
     def load(self, entry: Path, *, threads: int | None = None) -> Runner:
         """Open a file in onnxruntime with ``threads`` threads inside an operator (None: all cores).

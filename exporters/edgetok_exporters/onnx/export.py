@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from edgetok.errors import ExportFailed, TargetRefuses
+from edgetok.errors import TargetRefuses
 from edgetok.exporter import Exported
 from edgetok.graph.outputs import with_outputs
 from edgetok.target import Target
@@ -24,6 +24,7 @@ from edgetok_exporters.onnx.packed_native import lower_packed
 from edgetok_exporters.onnx.precision import to_fp16
 from edgetok_exporters.onnx.prepare import with_batch
 from edgetok_exporters.onnx.quantise import check, quantise
+from edgetok_exporters.onnx.refusals import check_options
 from edgetok_exporters.onnx.save import save, size_of_weights
 from edgetok_exporters.onnx.tidy import tidy
 
@@ -44,7 +45,7 @@ def export(
 ) -> Exported:
     """Write a program as ONNX; see :meth:`edgetok_exporters.onnx.OnnxExporter.export`."""
     started = time.perf_counter()
-    check_device(target, options)
+    check_options(target, options)
     model, exposed = to_model(program, target, options, expose)
     model.metadata_props.update(metadata_for(target.delegate, options.soc))
     if options.format == "ort":
@@ -57,23 +58,6 @@ def export(
         files = files[:1] if options.context else files
     stored = size_of_weights(model)
     return Exported(files[0], tuple(files), time.perf_counter() - started, exposed, placed, stored)
-
-
-def check_device(target: Target, options: Options) -> None:
-    """Refuse options that do not fit the target's delegate.
-
-    Raises:
-        ExportFailed: they do not.
-    """
-    why = ""
-    if target.delegate == HTP and options.batch == "dynamic":
-        why = "its graphs have static shapes: set exporter.batch to a number"
-    elif target.delegate == HTP and options.format == "ort":
-        why = "onnxruntime compiles only .onnx files for it: set exporter.format to onnx"
-    elif options.context and target.delegate != HTP:
-        why = "a context binary is for Qualcomm's HTP: choose the target onnx-qnn"
-    if why:
-        raise ExportFailed(f"target {target.name!r} does not run such a file", why=why)
 
 
 def _check_ids(model: ir.Model, target: Target) -> None:
@@ -107,12 +91,6 @@ def to_model(
         ExportFailed: the toolchain cannot lower the program, or the options do not fit it.
         TargetRefuses: the program's precision is none of the target's.
     """
-    if options.dtype not in target.dtypes:
-        raise ExportFailed(
-            f"target {target.name!r} does not run {options.dtype}",
-            why=f"its dtypes are {', '.join(target.dtypes)}",
-            hint="choose one of these, or another target",
-        )
     if program.precision is not None:
         check(program.precision, target, options.dtype)
     exported, counts = program.exported, dict[str, int]()

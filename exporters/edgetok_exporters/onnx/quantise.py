@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from edgetok.errors import TargetRefuses
 from edgetok_exporters.onnx.header import HTP
+from edgetok_exporters.onnx.refusals import check_formats, refuse
 from edgetok_exporters.onnx.stored import output_axis, store_fp16, store_int8
 from edgetok_exporters.onnx.weights import fold, inserted
 
@@ -29,22 +29,9 @@ def check(precision: Precision, target: Target, dtype: str) -> None:
     Raises:
         TargetRefuses: the target does not list the scheme, or it does not go with the other options.
     """
-    scheme = precision.scheme
-    if scheme not in target.precisions:
-        _refuse(target, scheme, f"it runs {', '.join(target.precisions) or 'no quantised model'}")
-    if dtype == "fp16" and scheme in ("int8-dynamic", "int8-static"):
-        _refuse(
-            target, f"{scheme} with dtype fp16", "onnxruntime quantises fp32 activations", "set exporter.dtype to fp32"
-        )
-    groups = {format.group for format in precision.weights.values() if format.granularity == "group"}
-    if bad := sorted(group for group in groups if group < 16 or group & (group - 1)):
-        _refuse(
-            target, f"groups of {bad[0]}", "MatMulNBits wants a power of 2 from 16 on", "set group of quantize to 32"
-        )
-    if len(groups) > 1:
-        _refuse(target, f"groups of {sorted(groups)} in one program", "one pass makes one size", "use one group")
+    check_formats(precision, target, dtype)
     if precision.needs_calibration and not precision.calibration:
-        _refuse(target, scheme, "there is no calibration data", "give some: --calibrate DATA")
+        refuse(target, precision.scheme, "there is no calibration data", "give some: --calibrate DATA")
 
 
 def quantise(model: ir.Model, precision: Precision, target: Target, *, keep: bool) -> ir.Model:
@@ -168,7 +155,3 @@ def _has_weight(node: ir.Node) -> bool:
     if maker is not None and maker.op_type == "Transpose" and maker.inputs[0] is not None:
         value = maker.inputs[0]
     return value.is_initializer()
-
-
-def _refuse(target: Target, what: str, why: str, hint: str = "") -> None:
-    raise TargetRefuses(f"target {target.name!r} does not run {what}", why=why, hint=hint)

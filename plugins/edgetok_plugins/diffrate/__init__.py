@@ -32,12 +32,17 @@ class DiffRate(Proportional):
 
     Where a model has no token in front, the mean query of all tokens stands in for the class token's.
 
-    Where we depart from the reference code: it multiplies a merged token's size by its similarity, so that sizes
-    shrink; ours add up. ``merging``: the code takes the plain mean of a group, and so does ``plain``, the default;
-    ``mean`` weighs by size. ``prop_attn`` (on, as in the code) adds ``log size`` to attention scores. The code also
-    reorders all tokens by importance; ours keep their order, and are ranked anew in every layer. All tokens in
-    front of the patches are protected, and none of them is merged into. Padding is pruned before anything else
-    and never merged; the code knows none.
+    Where paper and reference code differ, both are options. ``merging``: the paper merges by a mean, which the code
+    takes as the plain one of a group: ``plain`` is the default, and what the paper's figures were measured with;
+    ``mean`` weighs by size, as Token Merging does. ``sizes``: the code multiplies a merged token's size by its
+    similarity before it adds it (``code``), so that sizes shrink with every merge; the default has them add up
+    (``conserved``), so that equal tokens weigh in attention as much merged as they did apart. A negative similarity
+    counts as 0 there, for the logarithm of a negative size is none. ``prop_attn`` (on, as in the code) adds ``log
+    size`` to attention scores.
+
+    Departures: the code reorders all tokens by importance; ours keep their order, and are ranked anew in every layer.
+    All tokens in front of the patches are protected, and none of them is merged into. Padding is pruned before
+    anything else and never merged; the code knows none.
     """
 
     name: ClassVar[str] = "diffrate"
@@ -61,6 +66,10 @@ class DiffRate(Proportional):
     merging: Literal["plain", "mean", "mlerp"] = Field(
         default="plain",
         description="What a group becomes: its plain mean, its mean weighted by size, or that at the longest's length.",
+    )
+    sizes: Literal["conserved", "code"] = Field(
+        default="conserved",
+        description="What a merged token adds to its group's size: all of its own, or that times its similarity.",
     )
     prop_attn: PropAttn = True
 
@@ -123,7 +132,12 @@ class DiffRate(Proportional):
 
         ranked = rank_top(ranking, hidden.shape[1] - front, front)
         stay = ranked.shape[1] - merged
-        return TokenMap(*match_among(hidden, sizes, ranked[:, stay:], ranked[:, :stay], merged), self.merging)
+        links = match_among(hidden, sizes, ranked[:, stay:], ranked[:, :stay], merged)
+        if self.sizes == "conserved":
+            return TokenMap(*links, self.merging)
+        from edgetok_plugins.diffrate.faded import FadedMap
+
+        return FadedMap.of(hidden, links, self.merging)
 
 
 def _with_padding(scores: Tensor, signals: Signals, padding: float) -> Tensor:

@@ -38,3 +38,8 @@ class Clips:
         if self.count < 2:
             return self
         return Clips(self.count // 2, 2 * self.size - self.merged(share), self.rest + self.count % 2 * self.size)
+
+    def segments(self, frames: int) -> Clips:
+        """So many frames in each clip, of those that are frames now; at most all, and what is left over is a rest."""
+        frames = min(frames, self.count)
+        return Clips(self.count // frames, frames * self.size, self.rest + self.count % frames * self.size)

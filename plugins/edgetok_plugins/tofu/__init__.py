@@ -27,9 +27,9 @@ class ToFu(Proportional, Scheduled):
     is the mean of, and MLERP gives it back its length: ``x' = m / |m| * max_i |x_i|`` with m the mean of the group.
 
     The paper's figure shows where to switch, by layer; ``switch`` is the share of the layers that prune, one half
-    as in the only public re-implementation (with the PiToMe code). That code divides by the length the destination had
-    before, not by that of the mean, and so does not keep the largest length: we follow the paper's formula. It
-    is ``later = mean`` for MAE there.
+    as in the only public re-implementation (with the PiToMe code). ``length``: that code divides by the length the
+    destination had before, not by that of the mean (``code``), and so does not keep the largest length; the default is
+    the paper's formula (``paper``), which does. It is ``later = mean`` for MAE there.
 
     Departures: the mean is weighted by size, as in Token Merging, and attention adds ``log size`` to its scores; the
     paper says neither. A pruned token's size is lost. ``prop_attn`` turns the bias off.
@@ -53,6 +53,9 @@ class ToFu(Proportional, Scheduled):
     later: Literal["mlerp", "mean"] = Field(
         default="mlerp", description="How later layers merge: at the length of the longest, or as the plain mean."
     )
+    length: Literal["paper", "code"] = Field(
+        default="paper", description="What MLERP divides by: the length of the mean, or that of the destination before."
+    )
     prop_attn: PropAttn = True
 
     def prunes(self, site: Site) -> bool:
@@ -66,7 +69,13 @@ class ToFu(Proportional, Scheduled):
 
         sizes = signals.sizes if signals.padded else None
         kept, src, dst = bipartite_match(signals.keys, sizes, signals.tokens - keep, signals.protected, "kept")
-        return TokenMap.pruning(kept) if self.prunes(signals.site) else TokenMap(kept, src, dst, self.later)
+        if self.prunes(signals.site):
+            return TokenMap.pruning(kept)
+        if self.later == "mlerp" and self.length == "code":
+            from edgetok_plugins.tofu.stretched import StretchedMap
+
+            return StretchedMap(kept, src, dst)
+        return TokenMap(kept, src, dst, self.later)
 
 
 @hookimpl

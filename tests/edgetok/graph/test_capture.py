@@ -36,6 +36,22 @@ def test_side_effects_are_refused(lab):
         lab.capture(Counter(), {"x": torch.randn(2, 3)})
 
 
+def test_a_cache_that_changes_is_named_with_the_way_out(lab):
+    class Cached(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("keys", torch.zeros(2, 4, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.keys.copy_(torch.cat([self.keys[:, 1:], x], 1))
+            return x + self.keys.mean(1, keepdim=True)
+
+    with pytest.raises(CaptureFailed) as caught:
+        lab.capture(Cached(), {"x": torch.randn(2, 1, 3)})
+    assert "changes keys in place" in caught.value.why
+    assert "an input and an output" in caught.value.hint
+
+
 def test_a_branch_in_the_graph_is_refused(lab):
     class Conditional(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

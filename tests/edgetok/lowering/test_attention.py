@@ -3,7 +3,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from edgetok.lowering import lower
 from edgetok.lowering.attention import explicit_attention
+from edgetok.registry import installed
+from edgetok.testing import zoo
+from edgetok.testing.trial import subject
 
 
 @settings(deadline=None, max_examples=40)
@@ -21,3 +25,14 @@ def test_equals_torch(seed, mask, scale, groups):
     options = {"attn_mask": masks.get(mask), "is_causal": mask == "causal", "scale": scale, "enable_gqa": groups > 1}
     want = F.scaled_dot_product_attention(query, key, value, **options)
     torch.testing.assert_close(explicit_attention(query, key, value, **options), want, rtol=1e-5, atol=1e-6)
+
+
+def test_no_safe_softmax_is_left_to_toolchains():
+    """Decomposed by torch, an attention looks for rows without any key: any, eq and where, outside every delegate."""
+    program = subject(zoo.short_encoder).dense
+    names = {str(node.target) for node in lower(program, installed().target("executorch-xnnpack")).exported.graph.nodes}
+    assert "aten.scaled_dot_product_attention.default" in {str(node.target) for node in program.graph.nodes}
+    assert "aten.softmax.int" in names
+    assert not [
+        n for n in names if any(w in n for w in ("scaled_dot", "safe_softmax", "any", "logical_not", "aten.eq"))
+    ]

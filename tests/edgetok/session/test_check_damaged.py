@@ -8,7 +8,7 @@ import pytest
 
 from edgetok.bundle import ComponentEntry, Manifest, TensorEntry, Vectors, list_files, write_manifest
 from edgetok.bundle.vectors import write_vectors
-from edgetok.errors import BenchRefused, RuntimeFailed
+from edgetok.errors import BadRecipe, BenchRefused, RuntimeFailed
 from edgetok.recipe_file import dump_recipe, make_recipe
 from edgetok.registry import installed
 from edgetok.session import bench_bundle, verify_bundle
@@ -76,11 +76,39 @@ SLOW = [pytest.param(name, marks=exhaustive) for name in ("executorch-xnnpack", 
 
 
 @pytest.mark.parametrize("damaged", ["onnx-cpu", "onnx-web", "onnx-cuda", *SLOW], indirect=True)
-@pytest.mark.parametrize("action", [verify_bundle, bench_bundle])
 @pytest.mark.usefixtures("never_here")
-def test_a_damaged_file_is_tried_elsewhere_and_told(damaged, action):
+def test_a_damaged_file_is_tried_elsewhere_and_told(damaged):
     with pytest.raises(RuntimeFailed, match="fresh process"):
+        verify_bundle(damaged)
+
+
+@pytest.mark.parametrize("damaged", ["onnx-cpu", pytest.param("executorch-xnnpack", marks=exhaustive)], indirect=True)
+@pytest.mark.usefixtures("never_here")
+def test_a_damaged_file_is_timed_elsewhere_and_told(damaged):
+    with pytest.raises(RuntimeFailed, match="fresh process"):
+        bench_bundle(damaged)
+
+
+@pytest.mark.parametrize("damaged", ["executorch-ethos-u", "coreml"], indirect=True)
+@pytest.mark.usefixtures("never_here")
+def test_what_is_simulated_is_refused_without_simulating_it(damaged, monkeypatch):
+    monkeypatch.setattr("edgetok.bench.cold.measure_cold", lambda *a, **k: pytest.fail("simulated"))
+    monkeypatch.setattr("edgetok.bench.measure_cold", lambda *a, **k: pytest.fail("simulated"))
+    with pytest.raises(BenchRefused, match="cannot be timed here"):
+        bench_bundle(damaged)
+
+
+@pytest.mark.parametrize("damaged", ["onnx-cpu"], indirect=True)
+@pytest.mark.parametrize("action", [verify_bundle, bench_bundle])
+@pytest.mark.parametrize("text", ["model: [unclosed", "- a\n- list\n", "model: m\ntarget: 3: 4\n", "modle: m\n"])
+def test_a_recipe_that_does_not_parse_is_named(damaged, action, text):
+    (damaged / "recipe.yaml").write_text(text)
+    manifest = Manifest.model_validate_json((damaged / "manifest.json").read_bytes())
+    write_manifest(damaged, manifest.model_copy(update={"files": list_files(damaged)}))
+    with pytest.raises(BadRecipe) as refused:
         action(damaged)
+    assert refused.value.code == "ET002"
+    assert "recipe.yaml" in refused.value.what
 
 
 @pytest.mark.parametrize("damaged", ["executorch-vulkan", "executorch-coreml"], indirect=True)

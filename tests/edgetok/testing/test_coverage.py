@@ -8,7 +8,8 @@ from collections import Counter
 import pytest
 
 from edgetok.testing.architectures import ARCHITECTURES
-from edgetok.testing.coverage import CLOSE, examine
+from edgetok.testing.coverage import CLOSE, TOLERANCE, examine, exported
+from edgetok.testing.trial import Subject, Trial
 from edgetok_plugins.tome import ToMe
 
 R = 2
@@ -41,6 +42,16 @@ def test_reduced_or_refused_with_a_reason(architecture):
     assert found.rewritten > 0
     assert found.shapes, "an output changed its shape or is not finite"
     assert found.change, "the outputs are those of the dense model"
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("architecture", [a for a in ARCHITECTURES if not a.refused], ids=lambda a: a.name)
+def test_every_file_computes_the_same(architecture):
+    pytest.importorskip("transformers", reason="the architectures are those of transformers")
+    pytest.importorskip("onnxruntime", reason="files are run in onnxruntime")
+    found = exported(Trial(ToMe(r=R), Subject(architecture.component)))
+    assert isinstance(found, float), found
+    assert found <= TOLERANCE
 
 
 def test_there_are_enough_and_all_are_distinct():

@@ -21,7 +21,11 @@ class Relu(PackedProducts):
         return tuple(torch.relu(each) for each in super().forward(x, y))
 
 
-@pytest.mark.parametrize(("name", "needs"), [("executorch-xnnpack", "executorch"), ("cpu", "torch")])
+FURTHER = pytest.param("executorch-xnnpack", "executorch", marks=pytest.mark.exhaustive)
+"""``tests/exporters/executorch/test_packed.py`` runs every width."""
+
+
+@pytest.mark.parametrize(("name", "needs"), [FURTHER, ("cpu", "torch")])
 def test_every_width_runs_and_stays_packed_on_disk(tmp_path, name, needs):
     pytest.importorskip(needs)
     cases = [PackedCase(bits, stack=2, rows=512) for bits in WIDTHS]

@@ -5,8 +5,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from edgetok.errors import RuntimeFailed, TargetRefuses
+from edgetok.graph import capture, rewrite
 from edgetok.registry import installed
 from edgetok.requirements import has_device, require
 from edgetok.testing import zoo
@@ -17,9 +19,18 @@ from edgetok_exporters.aoti import AotiExporter, Options
 TARGET = installed().target("cuda")
 
 
+def scaled():
+    return rewrite(capture(zoo.component("scaled", nn.PReLU(4), {"input": torch.arange(-4.0, 4.0).reshape(2, 4)})))
+
+
+def merged():
+    return Trial(Merge(), subject(zoo.short_encoder)).optimised
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="AOTInductor needs a C++ compiler, and there is no g++")
-def test_a_package_computes_the_same_at_any_batch(tmp_path):
-    program = Trial(Merge(), subject(zoo.short_encoder)).optimised
+@pytest.mark.parametrize("make", [scaled, pytest.param(merged, marks=pytest.mark.exhaustive)])
+def test_a_package_computes_the_same_at_any_batch(tmp_path, make):
+    program = make()
     made = AotiExporter().export(program, TARGET, tmp_path, options=Options(device="cpu"))
     assert {path.name for path in made.files} == {"model.pt2", "model.json"}
     runner = AotiExporter().load(made.entry, threads=1)

@@ -109,3 +109,29 @@ def test_a_stem_is_a_file_name(small, target, tmp_path, stem):
 def test_a_batch_named_twice_is_refused(small, target, package):
     with pytest.raises(ExportFailed, match="twice"):
         package(small, target(), batches=(1,))
+
+
+def test_enumerated_shapes_are_refused_with_what_takes_their_place(small, target, package, monkeypatch):
+    monkeypatch.setattr("edgetok_exporters.coreml.export.to_model", lambda *_: pytest.fail("it was lowered"))
+    with pytest.raises(TargetRefuses, match="enumerated") as caught:
+        package(small, target(), shapes="enumerated")
+    assert "batches" in caught.value.hint
+
+
+def test_a_cache_is_an_input_and_an_output(program, target, package):
+    """What a state would be: after each step the app passes back what it got."""
+
+    def step(x, cache):
+        cache = torch.cat([cache[:, 1:], x], 1)
+        return torch.softmax(x @ cache.mT, -1) @ cache, cache
+
+    cache = torch.zeros(1, 4, 8)
+    made = package(program(step, {"x": torch.randn(1, 1, 8), "cache": cache}), target("coreml-gpu"))
+    runner, kept = MilRunner(made.entry), cache.numpy()
+    for _ in range(3):
+        x = torch.randn(1, 1, 8)
+        want, cache = step(x, cache)
+        found = runner({"x": x.numpy(), "cache": kept})
+        kept = found["out1"]
+        np.testing.assert_allclose(found["out0"], want.numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(kept, cache.numpy())

@@ -54,6 +54,15 @@ def test_clamped_integers_still_index(name, program, target, package):
     np.testing.assert_array_equal(found[0], want[0].numpy())
 
 
+@pytest.mark.parametrize("kind", ["integers", "truth values"])
+def test_a_running_count_still_indexes(kind, program, target, package):
+    """``gather`` by a cumulative sum: an index that becomes floating on the way is refused by coremltools."""
+    counted = (lambda ids: ids.cumsum(1)) if kind == "integers" else (lambda ids: (ids > 0).cumsum(1))
+    inputs = {"x": X, "ids": torch.tensor([[0, 1, 1], [1, 1, 1]])}
+    found, want = runs(program, target, package, lambda x, ids: (x.gather(1, counted(ids)),), inputs)
+    np.testing.assert_array_equal(found[0], want[0].numpy())
+
+
 REFUSED = {
     "scatter_reduce": lambda x, ids: (x.scatter_reduce(1, ids, x[:, :3], "amax"),),
     "index_reduce": lambda x, ids: (x.index_reduce(1, ids[0], x[:, :3], "amax"),),

@@ -11,6 +11,7 @@ from edgetok.graph.signals import Signals
 from edgetok.testing import zoo
 from edgetok.testing.trial import Trial, subject
 from edgetok_plugins.diffrate import DiffRate
+from edgetok_plugins.diffrate.faded import FadedMap
 
 
 def signals(hidden: Tensor, heads: dict[str, Tensor], protected: int, sizes: Tensor | None = None) -> Signals:
@@ -79,4 +80,39 @@ def test_without_a_class_token_the_mean_query_asks():
 
 def test_options_are_what_a_recipe_records():
     options = DiffRate(prune=[1, 2], merge=(4, -1.0)).options()
-    assert options == {"prune": [1, 2], "merge": [4, -1.0], "merging": "plain", "prop_attn": True}
+    assert options == {"prune": [1, 2], "merge": [4, -1.0], "merging": "plain", "sizes": "conserved", "prop_attn": True}
+
+
+def test_sizes_of_the_code_fade_by_similarity():
+    """Each merged token adds its own size times its cosine with what it goes to; other sizes stay bit for bit."""
+    generator = torch.Generator().manual_seed(3)
+    hidden, sizes = torch.randn(2, 12, 4, generator=generator), torch.rand(2, 12, generator=generator) + 1
+    heads = {name: torch.randn(2, 2, 12, 4, generator=generator) for name in ("query", "key")}
+    plugin = DiffRate(prune=2, merge=4, sizes="code")
+    found = plugin.reduce(signals(hidden, heads, 1), 6)
+    summed = found.reduce(sizes.unsqueeze(-1), None, "sum").squeeze(-1)
+    for i in range(2):
+        wanted = [float(sizes[i, k]) for k in found.keep[i].tolist()]
+        for s, d in zip(found.src[i].tolist(), found.dst[i].tolist(), strict=True):
+            a, b = hidden[i, s].double(), hidden[i, found.keep[i, d]].double()
+            wanted[d] += float(sizes[i, s]) * max(float(a @ b / a.norm() / b.norm()), 0.0)
+        torch.testing.assert_close(summed[i], torch.tensor(wanted))
+        alone = sorted(set(range(6)) - set(found.dst[i].tolist()))
+        assert torch.equal(summed[i, alone], sizes[i, found.keep[i, alone]])
+    plain = DiffRate(prune=2, merge=4).reduce(signals(hidden, heads, 1), 6)
+    assert torch.equal(found.reduce(hidden, sizes, "mean"), plain.reduce(hidden, sizes, "mean"))
+
+
+def test_a_token_that_points_away_adds_nothing():
+    metric = torch.tensor([[[1.0, 0.0], [-2.0, 0.1], [3.0, 0.0]]])
+    links = torch.tensor([[0]]), torch.tensor([[1, 2]]), torch.tensor([[0, 0]])
+    found = FadedMap.of(metric, links, "plain")
+    assert found.alike.tolist() == [[0.0, 1.0]]
+    assert found.reduce(torch.tensor([[[1.0], [2.0], [4.0]]]), None, "sum").tolist() == [[[5.0]]]
+
+
+def test_sizes_of_the_code_shrink_in_a_whole_model():
+    watched = Trial(DiffRate(prune=0, merge=4, sizes="code"), subject(zoo.vit)).watched
+    totals = [float(call.sizes.sum(1).max()) for call in watched]
+    assert totals == sorted(totals, reverse=True)
+    assert totals[-1] < totals[0] == 26

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from edgetok.errors import BadOption
@@ -12,6 +16,7 @@ from edgetok.testing import zoo
 from edgetok.testing.trial import Trial, subject
 from edgetok_plugins.temporal import Temporal
 from edgetok_plugins.temporal.clips import Clips
+from edgetok_plugins.temporal.density import prominence
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
@@ -68,7 +73,9 @@ def test_a_still_video_comes_back_exactly():
     assert torch.equal(token_map.restore(token_map.reduce(x, None, "mean"), 45), x)
 
 
-@pytest.mark.parametrize("options", [{"share": 1.0}, {"layers": [2, 1]}, {"layers": [-1]}, {"frames": -1}])
+@pytest.mark.parametrize(
+    "options", [{"share": 1.0}, {"layers": [2, 1]}, {"layers": [-1]}, {"frames": -1}, {"segment": 0}]
+)
 def test_impossible_options_are_refused(options):
     with pytest.raises(BadOption):
         build(Temporal, options, "temporal")
@@ -77,3 +84,77 @@ def test_impossible_options_are_refused(options):
 def test_frames_that_do_not_divide_the_tokens_are_refused():
     decision = Trial(Temporal(frames=7), subject(zoo.vit)).plan.decisions[0]
     assert decision.refusal == "its 25 tokens are no whole number of 7 frames"
+
+
+def prominence_by_hand(x: Tensor) -> list[float]:
+    """One sample ``(n, c)``, token by token."""
+    n = len(x)
+    apart = [[float((x[i] - x[j]).square().sum()) / x.shape[1] for j in range(n)] for i in range(n)]
+    density = []
+    for i in range(n):
+        nearest = sorted(apart[i][j] for j in range(n) if j != i)[:4]
+        density.append(math.exp(-sum(nearest) / len(nearest)))
+    found = []
+    for i in range(n):
+        denser = [j for j in range(n) if density[j] > density[i]]
+        far = min(apart[i][j] for j in denser) if denser else max(apart[i])
+        found.append(density[i] * math.sqrt(far))
+    return found
+
+
+@given(st.integers(0, 2**31), st.integers(2, 12))
+@settings(max_examples=40)
+def test_prominence_is_density_times_distance_to_the_denser(seed: int, n: int) -> None:
+    x = torch.randn(2, n, 5, generator=torch.Generator().manual_seed(seed)).double()
+    found = prominence(x)
+    for i in range(2):
+        wanted = torch.tensor(prominence_by_hand(x[i]), dtype=torch.float32)
+        torch.testing.assert_close(found[i], wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_equal_neighbours_count_each_for_itself():
+    """Four copies are a token's four nearest: the density of a group of five is 1, and one of them is prominent."""
+    x = torch.cat([torch.zeros(1, 5, 2), torch.tensor([[[3.0, 0], [6, 0], [9, 0]]])], 1)
+    found = prominence(x)[0]
+    assert int(found.argmax()) == 0
+    assert float(found[1:5].abs().max()) == 0.0
+
+
+def test_a_segment_merges_into_its_density_peaks():
+    site = subject(zoo.videomae).sites[0]
+    x = torch.randn(2, 45, 6, generator=torch.Generator().manual_seed(3))
+    plugin = Temporal(how="density", layers=(0,), share=0.6, segment=2)
+    keep = plugin.keep(site, 45)
+    assert keep == 45 - 2 * 10
+    found = plugin.reduce(signals_at(site, x), keep)
+    for i in range(2):
+        links, gone = set(), set()
+        for start in (0, 18):
+            rank = prominence_by_hand(x[i, start : start + 18].double())
+            ranked = sorted(range(18), key=lambda a, rank=rank: -rank[a])
+            anchors, others = ([start + a for a in part] for part in (ranked[:8], ranked[8:]))
+            links |= {(a, max(anchors, key=lambda b, a=a: cosine(x[i, a], x[i, b]))) for a in others}
+            gone |= set(others)
+        into = found.keep[i][found.dst[i]].tolist()
+        assert set(zip(found.src[i].tolist(), into, strict=True)) == links
+        assert found.keep[i].tolist() == sorted(set(range(45)) - gone)
+
+
+def test_segments_of_equal_tokens_come_back_exactly():
+    kinds = torch.randn(1, 4, 6, generator=torch.Generator().manual_seed(4))
+    x = torch.cat([kinds[:, torch.arange(36) % 4], torch.randn(1, 9, 6)], 1)
+    plugin = Temporal(how="density", layers=(0,), share=7 / 9, segment=2)
+    token_map = plugin.reduce(signals_at(subject(zoo.videomae).sites[0], x), 45 - 2 * 14)
+    torch.testing.assert_close(token_map.restore(token_map.reduce(x, None, "mean"), 45), x)
+
+
+def test_a_segment_is_at_most_all_frames_and_acts_once():
+    trial = Trial(Temporal(how="density", layers=(0, 1), segment=9), subject(zoo.videomae))
+    assert trial.plan.tokens == (45, 23, 23, 23)
+    assert trial.plan.decisions[0].note == "1 segments of 45 tokens"
+    assert Trial(Temporal(how="density", share=0.0), subject(zoo.videomae)).steps == []
+
+
+def test_padding_has_no_density():
+    decision = Trial(Temporal(how="density", frames=23), subject(zoo.bert)).plan.decisions[0]
+    assert "padding" in decision.refusal

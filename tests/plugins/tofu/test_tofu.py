@@ -14,6 +14,7 @@ from edgetok.ops import bipartite_match
 from edgetok.testing import zoo
 from edgetok.testing.trial import Trial, subject
 from edgetok_plugins.tofu import ToFu
+from edgetok_plugins.tofu.stretched import StretchedMap
 
 
 def mapped(seed: int, features: str) -> tuple[Tensor, Tensor, TokenMap]:
@@ -73,3 +74,27 @@ def test_early_layers_prune_and_later_ones_merge(switch: float, pruning: int):
 def test_later_layers_can_take_the_mean():
     watched = Trial(ToFu(r=3, switch=0.0, later="mean"), subject(zoo.vit)).watched
     assert {call.map.features for call in watched} == {"mean"}
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=30)
+def test_the_code_divides_by_the_length_before(seed: int) -> None:
+    x, sizes, token_map = mapped(seed, "mean")
+    got = StretchedMap(token_map.keep, token_map.src, token_map.dst).reduce(x, sizes, "mean")
+    for i in range(2):
+        groups = [[k] for k in token_map.keep[i].tolist()]
+        for s, d in zip(token_map.src[i].tolist(), token_map.dst[i].tolist(), strict=True):
+            groups[d].append(s)
+        for m, group in enumerate(groups):
+            mean = sum(sizes[i, g] * x[i, g] for g in group) / sum(sizes[i, g] for g in group)
+            longest = max(float(x[i, g].norm()) for g in group)
+            torch.testing.assert_close(got[i, m], mean / x[i, group[0]].norm() * longest, rtol=1e-4, atol=1e-5)
+            if len(group) == 1:
+                assert torch.equal(got[i, m], x[i, group[0]])
+
+
+def test_the_divisor_is_an_option():
+    watched = Trial(ToFu(r=3, switch=0.0, length="code"), subject(zoo.vit)).watched
+    assert {type(call.map) for call in watched} == {StretchedMap}
+    watched = Trial(ToFu(r=3, switch=0.0, later="mean", length="code"), subject(zoo.vit)).watched
+    assert {type(call.map) for call in watched} == {TokenMap}

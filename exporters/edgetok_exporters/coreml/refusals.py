@@ -1,0 +1,47 @@
+"""What no package for a target can be, known from options and formats alone; nothing of coremltools is imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgetok.errors import ExportFailed, TargetRefuses
+
+if TYPE_CHECKING:
+    from edgetok.precision import Precision
+    from edgetok.target import Target
+    from edgetok_exporters.coreml import Options
+
+
+def check_options(precision: Precision | None, target: Target, options: Options) -> None:
+    """Refuse options and formats that the target cannot have.
+
+    Raises:
+        TargetRefuses: it does not run the dtype or the scheme, or knows one function per package.
+        ExportFailed: options contradict each other.
+    """
+    from edgetok_exporters.coreml import compress
+
+    if options.dtype not in target.dtypes:
+        raise TargetRefuses(
+            f"target {target.name!r} does not run {options.dtype}",
+            why=f"its dtypes are {', '.join(target.dtypes)}",
+            hint="set exporter.dtype to one of these, or choose another target",
+        )
+    compress.check(precision, target, options)
+    if options.shapes == "enumerated":
+        raise TargetRefuses(
+            "Packages with enumerated shapes are not made.",
+            why="from a program whose batch is free, coremltools 9 makes linear layers with int32 weights out of "
+            "sort-free matching, which is no valid ML program",
+            hint="batches=2,4 gives the package a function for each further batch size, over one set of weights.",
+        )
+    if options.batches and options.minimum_deployment == "iOS17":
+        raise TargetRefuses(
+            "iOS 17 knows one function per package.",
+            why=f"batches {options.batches} would be functions",
+            hint="Export one package per batch size, or set minimum_deployment=iOS18.",
+        )
+    if len({options.batch, *options.batches}) != 1 + len(options.batches):
+        raise ExportFailed(
+            "A batch size is named twice.", why=f"batch {options.batch}, batches {options.batches}", hint=""
+        )
