@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from torch import nn
+from torch.export import ExportedProgram
 from torch.fx.traceback import NodeSource
 
 
@@ -28,3 +30,20 @@ def shared_provenance() -> Iterator[None]:
 
 def _itself(source: NodeSource, memo: dict[int, Any]) -> NodeSource:
     return source
+
+
+TRACER = "_torchdynamo_"
+"""How keys begin under which torch notes on a node which of its own functions traced it."""
+
+
+def traceable(exported: ExportedProgram) -> nn.Module:
+    """A program as a module that ``torch.export`` takes, whatever was traced in this process before.
+
+    torch notes on inputs which of its functions traced them, and refuses to trace a module again whose notes differ
+    from those it would make now (``Mismatch in custom metadata``): they depend on whether dynamo was in use then.
+    """
+    module = exported.module(check_guards=False)
+    for node in module.graph.nodes:
+        if custom := node.meta.get("custom"):
+            node.meta["custom"] = {key: value for key, value in custom.items() if not key.startswith(TRACER)}
+    return module

@@ -156,9 +156,9 @@ def xnnpack_row(row: Mapping[str, Any]) -> tuple[object, ...]:
     placed = row["delegation"]["merged"]
     total = placed["inside"] + sum(placed["outside"].values())
     speed = f"{row['speedup']:.2f}x", f"{row['ceiling']:.2f}x", f"{row['share']:.3f} ({low:.3f} to {high:.3f})"
-    spread = row.get("export_to_dense_spread")
-    of_pairs = f" ({spread[0]:.2f} to {spread[1]:.2f})" if spread else ""
-    export = f"{row['export_seconds']['merged']:.0f} s", f"{row['export_to_dense']:.2f}x{of_pairs}"
+    fast, slow = row["export_to_dense_spread"]
+    of_dense = f"{row['export_to_dense']:.2f}x ({fast:.2f} to {slow:.2f})"
+    export = f"{row['export_seconds']['merged']:.0f} s", of_dense
     return row["model"], row["r"], row["threads"], *speed, f"{placed['inside']} of {total}", *export
 
 

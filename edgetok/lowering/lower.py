@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 from torch.fx import traceback as fx_traceback
 
 from edgetok.errors import ExportFailed
@@ -18,7 +17,7 @@ from edgetok.lowering.fuse import fuse
 from edgetok.lowering.share import share
 from edgetok.ops import matrix_ops
 from edgetok.ops.realisations import decompositions
-from edgetok.provenance import shared_provenance
+from edgetok.provenance import shared_provenance, traceable
 from edgetok.silence import quiet
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def lower(
     try:
         with quiet(), shared_provenance(), fx_traceback.preserve_node_meta():
             if batch is not None:
-                exported = torch.export.export(_plain_module(exported), (), dict(example))
+                exported = torch.export.export(traceable(exported), (), dict(example))
             plain = (fuse(exported) if target.realisations.fused else exported).run_decompositions(table)
         return Lowered(share(_with_reshapes(plain if batch is None else fold(plain))), example, exposed)
     except Exception as error:
@@ -102,11 +101,6 @@ def _with_reshapes(exported: ExportedProgram) -> ExportedProgram:
         node.target = torch.ops.aten.reshape.default
     exported.graph_module.recompile()
     return exported
-
-
-def _plain_module(exported: ExportedProgram) -> nn.Module:
-    module: nn.Module = exported.module(check_guards=False)
-    return module
 
 
 def _example(program: Program, batch: int) -> dict[str, torch.Tensor]:

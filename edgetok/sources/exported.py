@@ -25,6 +25,7 @@ def load_exported(path: Path, *, source: str) -> Model:
         BrokenWeights: it is truncated or inconsistent.
         UnsupportedModel: torch cannot load it, or its inputs are not a flat list of tensors.
     """
+    from edgetok.provenance import traceable
     from edgetok.sources.archive import check_archive
 
     with path.open("rb") as stream:
@@ -36,7 +37,7 @@ def load_exported(path: Path, *, source: str) -> Model:
     _take_keywords(exported, list(inputs))
     component = Component(
         name="model",
-        module=exported.module(check_guards=False),
+        module=traceable(exported),
         inputs={name: tensor for name, (tensor, _) in inputs.items()},
         dynamic={name: axes for name, (_, axes) in inputs.items() if axes},
     )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.fx.traceback import NodeSource
 
-from edgetok.provenance import shared_provenance
+from edgetok.provenance import shared_provenance, traceable
 
 
 class Two(torch.nn.Module):
@@ -41,6 +41,17 @@ def test_histories_are_those_of_pytorch():
     with shared_provenance():
         assert histories() == plain
     assert any("<" in line for line in plain)
+
+
+def test_a_module_is_traced_again_whatever_traced_it_before():
+    """As dynamo's annotations differ by what ran in the process: without help torch refuses such a module."""
+    exported = torch.export.export(Two(), (torch.ones(2),))
+    placeholder = next(iter(exported.graph.nodes))
+    placeholder.meta["custom"] = {"_torchdynamo_disable_method": "another", "edgetok": {"kept": True}}
+    module = traceable(exported)
+    assert next(iter(module.graph.nodes)).meta["custom"] == {"edgetok": {"kept": True}}
+    assert placeholder.meta["custom"]["_torchdynamo_disable_method"] == "another"
+    assert torch.export.export(module, (torch.ones(2),)).module()(torch.ones(2)).tolist() == [2.0, 2.0]
 
 
 def _passes(source: NodeSource) -> list[str]:

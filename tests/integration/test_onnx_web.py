@@ -61,6 +61,11 @@ class Merging(nn.Module):
         return (self.head(F.gelu(self.up(y))),)
 
 
+def with_pairs(x: torch.Tensor) -> torch.Tensor:
+    """The same with five even tokens nearly equal to the odd ones after them: no rounding changes what merges."""
+    return x.index_copy(1, torch.arange(2, 12, 2), x[:, 3:13:2] + 0.01 * x[:, 2:12:2])
+
+
 @pytest.mark.parametrize(
     ("scheme", "options"),
     [(None, {}), (None, {"format": "ort"}), ("int8-weights", {}), ("int4-weights", {}), ("int8-dynamic", {})],
@@ -73,7 +78,7 @@ def test_webassembly_computes_the_same(tmp_path, scheme, options):
     if scheme:
         program = replace(program, precision=Precision(scheme, formats(program, scheme.split("-")[0], 32, ())))
     made = OnnxExporter().export(program, installed().target("onnx-web"), tmp_path, options=Options(**options))
-    x = torch.randn(3, 24, 32).numpy()
+    x = with_pairs(torch.randn(3, 24, 32)).numpy()
     x.tofile(tmp_path / "x.bin")
     command = ["node", "-e", RUN, str(made.entry), str(tmp_path / "x.bin"), json.dumps(x.shape)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from edgetok.errors import TargetRefuses
+from edgetok.provenance import traceable
 from edgetok.silence import quiet
 from edgetok_exporters.executorch.tidy import tidy
 
@@ -45,7 +46,7 @@ def quantised(lowered: Lowered, program: Program, target: Target, delegate: Dele
             why=f"it runs {', '.join(target.precisions) or 'no quantised scheme'}",
             hint="Choose another target or other options of the quantize plugin.",
         )
-    module: Any = lowered.exported.module(check_guards=False)
+    module: Any = traceable(lowered.exported)
     with quiet():
         if precision.scheme == "int4-dynamic":
             _as_int4(module, precision)
