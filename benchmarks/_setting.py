@@ -42,14 +42,17 @@ def versions(*more: str) -> dict[str, str]:
 
 
 def commit() -> str:
-    """The checkout's commit, marked where files differ from it; ``unknown`` outside a checkout."""
+    """The checkout's commit, marked where files but results differ from it; ``unknown`` outside a checkout."""
     try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--match", ""],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+        head = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)benchmarks/results")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+    return f"{head}-dirty" if changed else head
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 

@@ -1,7 +1,7 @@
 """How much memory does it take to compress a mixture of experts that does not fit in it?
 
 Makes a model of OLMoE's shape with random weights, shard by shard, and compresses it. Writes peak resident memory, the
-size of the model and of the largest layer, tokens and times to ``benchmarks/results/moe_memory-METHOD.json``.
+size of the model and of the largest layer, tokens and times to ``benchmarks/results/moe_memory-METHOD-LAYERS.json``.
 
     python benchmarks/moe_memory.py --layers 16 --place /somewhere/with/20/GB
 """
@@ -56,7 +56,7 @@ def main() -> None:
         "peak_bytes": peak(),
         "seconds": shown.seconds,
     }
-    write_result(RESULTS / f"moe_memory-{wanted.method}.json", __doc__, result)
+    write_result(RESULTS / f"moe_memory-{wanted.method}-{wanted.layers}.json", __doc__, result)
 
 
 def arguments() -> argparse.Namespace:

@@ -18,9 +18,9 @@ VERDICTS = {"beaten": "mc-moe is better", "better": "mc-moe is worse", "undecide
 
 
 def memory(results: Path) -> str:
-    """A sentence for each method, on the largest model that was compressed by it."""
+    """A sentence for each model that was compressed, the deepest first."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("moe_memory-*.json"))]
-    return "\n".join(map(_peak, reversed(found))) or MISSING
+    return "\n".join(map(_peak, sorted(found, key=lambda each: -each["layers"]))) or MISSING
 
 
 def _peak(found: Row) -> str:

@@ -46,8 +46,9 @@ def verdict(found: Tuned, made_at: str) -> str:
     """What came out, on which samples, on what machine and at which commit."""
     curve = found.curve
     load = "" if curve is None or curve.load_average is None else f", load average {curve.load_average:.1f}"
+    shortfall = f"{found.shortfall} " if found.shortfall else ""
     return (
-        f"{found.goal}: {found.verdict} Tuned on {found.tuned_on}, {found.trials} trials; evaluated on "
+        f"{found.goal}: {found.verdict} {shortfall}Tuned on {found.tuned_on}, {found.trials} trials; evaluated on "
         f"{found.evaluated_on}; {found.runtime} on {found.machine.processor or found.machine.system}{load}; "
         f"{commit(made_at)}."
     )

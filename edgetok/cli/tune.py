@@ -115,8 +115,8 @@ def _show(found: Tuned, output: Path) -> None:
         for name, each in (("found", found.found), ("constant r", found.constant))
     ]
     show(table(("", "tokens after each attention", "latency", "KL", "drop"), rows), "", found.verdict)
-    if not found.reached:
-        show(f"The goal ({found.goal}) was not reached on the tuning data.")
+    if found.shortfall is not None:
+        show(found.shortfall)
     show(f"recipe: {output}/recipe.yaml", f"report: {output}/tune.html")
 
 

@@ -143,8 +143,10 @@ def _matched_by(found: Outcome, constant: Outcome, kind: Kind) -> str:
         return "at an equal share of tokens"
     if found.latency is None or constant.latency is None:
         return "at equal predicted latency"
-    faster = found.latency.high < constant.latency.low
-    return "at lower measured latency" if faster else "at equal measured latency"
+    if found.latency.high < constant.latency.low:
+        return "at lower measured latency"
+    no_slower = found.milliseconds is None or found.milliseconds <= (constant.milliseconds or 0.0)
+    return "at no higher measured latency" if no_slower else "at latencies that measuring cannot tell apart"
 
 
 def _took(found: Outcome, constant: Outcome) -> str:

@@ -40,9 +40,9 @@ def _header(tuned: Tuned) -> Markup:
 
 
 def _verdict(tuned: Tuned) -> Markup:
-    missed = None if tuned.reached else tag("p", "No schedule kept the goal on the tuning data; this one loses least.")
+    missed = None if tuned.shortfall is None else tag("p", tuned.shortfall)
     better = tuned.kl_ratio is not None and tuned.kl_ratio.high < 1
-    level = "warn" if not tuned.reached else "good" if better else "plain"
+    level = "warn" if missed is not None else "good" if better else "plain"
     return tag("div", tag("strong", tuned.verdict), missed, class_=f"verdict {level}")
 
 

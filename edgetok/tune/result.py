@@ -126,6 +126,17 @@ class Tuned(Part):
     versions: dict[str, str]
     machine: Machine
 
+    @property
+    def shortfall(self) -> str | None:
+        """What to say where the goal was not reached: on the tuning data, or in latency as measured, beyond doubt."""
+        if not self.reached:
+            return f"The goal ({self.goal}) was not reached on the tuning data; this schedule loses least."
+        measured = self.found.latency
+        if self.goal.kind != "latency" or measured is None or measured.low <= self.goal.value:
+            return None
+        at = f"{measured.value:.2f} ({measured.low:.2f} to {measured.high:.2f}) of dense"
+        return f"Latency as measured, {at}, is above the goal, which predictions were held to: ask for less."
+
     def to_json(self) -> str:
         """The text of ``tune.json``."""
         plain = self.model_dump(mode="json", by_alias=True)

@@ -40,7 +40,7 @@ QUALITY = {
 
 
 def test_memory_is_said_with_its_setting(tmp_path):
-    (tmp_path / "moe_memory-rtn.json").write_text(json.dumps(MEMORY))
+    (tmp_path / "moe_memory-rtn-16.json").write_text(json.dumps(MEMORY))
     said = experts.memory(tmp_path)
     for part in ("2 layers", "3.00 GB", "to 0.50 GB at 2.5 bits", "64 calibration tokens", "**2.25 GB**", "3 minutes"):
         assert part in said

@@ -53,7 +53,8 @@ def test_the_verdict_says_what_was_equal_and_what_was_measured():
     found = outcome(1).model_copy(update={"predicted": 0.6, "milliseconds": 5.5})
     constant = outcome(2).model_copy(update={"predicted": 0.6, "milliseconds": 5.25})
     said = verdict(found, constant, better)
-    assert "at equal measured latency" in said
+    assert "at latencies that measuring cannot tell apart" in said
+    assert "at no higher measured latency" in verdict(constant, found, better)
     slow = constant.model_copy(update={"latency": Interval(value=0.75, low=0.7, high=0.8)})
     assert "at lower measured latency" in verdict(found, slow, better)
     untimed = constant.model_copy(update={"latency": None, "milliseconds": None})

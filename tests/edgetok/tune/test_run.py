@@ -14,6 +14,7 @@ from edgetok.recipe_file import load_recipe
 from edgetok.session import optimize
 from edgetok.tune import Goal, StudySettings, Tuned, curve, run, tune
 from edgetok.tune.page import frontier, render_html
+from edgetok.tune.result import Interval
 from edgetok.tune.setting import Setting
 from edgetok_plugins.tome import ToMe
 
@@ -84,6 +85,22 @@ def test_the_page_shows_everything_and_fetches_nothing(tuned):
         assert shown in page
     hostile = result.model_copy(update={"model": "<img src=x>"})
     assert "<img" not in render_html(hostile)
+
+
+def test_a_goal_that_only_a_prediction_kept_is_told(tuned):
+    result = tuned[0]
+    measured = {value: result.found.model_copy(update={"latency": interval(value)}) for value in (0.6, 0.83)}
+    goal = Goal(kind="latency", value=0.8)
+    near, above = (result.model_copy(update={"goal": goal, "found": measured[value]}) for value in (0.6, 0.83))
+    assert (result.shortfall, near.shortfall) == (None, None)
+    assert "0.83 (0.82 to 0.84) of dense, is above the goal" in (above.shortfall or "")
+    assert above.shortfall in render_html(above)
+    unmet = result.model_copy(update={"reached": False}).shortfall
+    assert "not reached on the tuning data" in (unmet or "")
+
+
+def interval(value):
+    return Interval(value=value, low=value - 0.01, high=value + 0.01)
 
 
 def test_the_frontier_is_what_nothing_beats(tuned):
