@@ -20,13 +20,13 @@ def mark() -> dict[str, Any]:
     return {"quant_method": METHOD, "format": FORMAT}
 
 
-def check_mark(directory: Path, config: Mapping[str, Any], method: str | None) -> None:
+def check_mark(directory: Path, config: Mapping[str, Any], *methods: str | None) -> None:
     """Refuse what ``config.json`` says was quantised in another way.
 
     Args:
         directory: to name it.
         config: its config.json.
-        method: the ``quant_method`` that is expected; ``None`` for a model that is not quantised.
+        methods: each ``quant_method`` that will do; ``None`` for a model that is not quantised.
 
     Raises:
         UnsupportedModel: another method, or a format of ours that is not known.
@@ -34,11 +34,12 @@ def check_mark(directory: Path, config: Mapping[str, Any], method: str | None) -
     stored = config.get("quantization_config")
     settings = stored if isinstance(stored, dict) else {}
     found = settings.get("quant_method", "unknown") if "quantization_config" in config else None
-    if found != method:
+    if found not in methods:
         state = f"quantised ({found})" if found else "not quantised"
-        raise UnsupportedModel(f"{directory.name} is {state}.", why=f"expected {method or 'a model that is not'}")
+        expected = " or ".join(method or "a model that is not" for method in methods)
+        raise UnsupportedModel(f"{directory.name} is {state}.", why=f"expected {expected}")
     written = settings.get("format")
-    if method == METHOD and (type(written) is not int or written != FORMAT):
+    if found == METHOD and (type(written) is not int or written != FORMAT):
         raise UnsupportedModel(
             f"{directory.name} is in format {written!r} of {METHOD}.",
             why=f"this version reads format {FORMAT}",

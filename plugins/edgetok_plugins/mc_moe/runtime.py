@@ -139,7 +139,7 @@ def load_packed(directory: Path) -> nn.Module:
         UnsupportedModel: the directory is no such one.
         BrokenWeights: its files are malformed or incomplete.
     """
-    model, shards = build(directory, METHOD), own_shards(directory)
+    model, shards = build(directory, (METHOD,)), own_shards(directory)
     blocks = find_blocks(model)
     if not all(isinstance(block.form, Fused) for block in blocks):
         raise UnsupportedModel(f"{type(model).__name__} keeps its experts apart.", why="only fused ones are compressed")

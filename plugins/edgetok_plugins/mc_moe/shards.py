@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -57,6 +58,8 @@ class Shards:
         UnsupportedModel: a tensor has a dtype that is no plain one.
     """
 
+    dtypes: ClassVar[Mapping[str, torch.dtype]] = DTYPES
+
     def __init__(self, directory: Path) -> None:
         with _readable(directory):
             files = weight_files(directory)
@@ -76,7 +79,7 @@ class Shards:
         self.places: dict[str, Place] = {}
         for file in files:
             with _readable(file):
-                self.places.update(_places(file))
+                self.places.update(_places(file, self.dtypes))
 
     def __contains__(self, name: str) -> bool:
         return name in self.places
@@ -121,18 +124,18 @@ def _fill(read: object, view: memoryview, file: Path) -> None:
         view = view[count:]
 
 
-def _places(file: Path) -> Iterator[tuple[str, Place]]:
+def _places(file: Path, dtypes: Mapping[str, torch.dtype]) -> Iterator[tuple[str, Place]]:
     header = read_header(file)
     with file.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
     for name, entry in header.items():
-        if entry["dtype"] not in DTYPES:
+        if entry["dtype"] not in dtypes:
             raise UnsupportedModel(
                 f"{name} is {entry['dtype']}.",
-                why=f"weights to compress are one of {', '.join(DTYPES)}",
+                why=f"weights to compress are one of {', '.join(dtypes)}",
                 hint="Start from the model before it was quantised.",
             )
         shape = tuple(map(int, entry["shape"]))
         if math.prod(max(size, 1) for size in shape) > _MOST:
             raise BrokenWeights(f"{file.name} has an inconsistent header.", why=f"{name} has a size beyond 64 bits")
-        yield name, Place(file, 8 + length + entry["data_offsets"][0], DTYPES[entry["dtype"]], shape)
+        yield name, Place(file, 8 + length + entry["data_offsets"][0], dtypes[entry["dtype"]], shape)

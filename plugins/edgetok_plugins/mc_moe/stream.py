@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from edgetok.errors import BrokenWeights, MissingExtra, UnsupportedModel
 from edgetok.sources.factory import cause
 from edgetok.sources.fake import fake_parameters
+from edgetok_plugins.mc_moe.decoded import METHODS, Decoded
 from edgetok_plugins.mc_moe.experts.copied import copied
 from edgetok_plugins.mc_moe.experts.find import Block, find_blocks
 from edgetok_plugins.mc_moe.experts.form import MATRICES, Fused, Routing
@@ -75,7 +76,7 @@ def open_model(directory: Path, device: torch.device | str = "cpu") -> Streamed:
         BrokenWeights: its files are malformed.
         MissingExtra: transformers is not installed.
     """
-    return _streamed(build(directory), directory, device)
+    return _streamed(build(directory, (None, *METHODS)), directory, device)
 
 
 def open_component(component: Component, directory: Path, device: torch.device | str = "cpu") -> Streamed:
@@ -113,13 +114,13 @@ def _streamed(model: Any, directory: Path, device: torch.device | str) -> Stream
     by_layer = {int(place[2]): block for place, block in zip(places, blocks, strict=True) if place}
     for module in model.modules():
         module._buffers.update({name: value.to(device) for name, value in module._buffers.items() if value is not None})
-    return Streamed(directory, model, Shards(directory), paths.pop(), by_layer, torch.device(device))
+    return Streamed(directory, model, Decoded(directory), paths.pop(), by_layer, torch.device(device))
 
 
-def build(directory: Path, method: str | None = None) -> Any:
+def build(directory: Path, methods: tuple[str | None, ...] = (None,)) -> Any:
     """The model that ``config.json`` describes, with fake parameters and real buffers; no code of the directory runs.
 
-    ``method`` is the ``quant_method`` that is expected; ``None`` for a model that is not quantised.
+    ``methods`` are the ``quant_method`` that are expected; ``None`` for a model that is not quantised.
 
     Raises:
         UnsupportedModel: transformers does not know or build it, or it is quantised in another way or format.
@@ -136,7 +137,7 @@ def build(directory: Path, method: str | None = None) -> Any:
         cls = getattr(transformers, str(raw["architectures"][0]))
     except Exception as error:
         raise UnsupportedModel(f"{directory} is no model that transformers knows.", why=str(error)) from error
-    check_mark(directory, raw, method)
+    check_mark(directory, raw, *methods)
     attention = "sdpa" if getattr(cls, "_supports_sdpa", False) else "eager"
     config.use_cache = False
     config.__dict__.pop("quantization_config", None)
