@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -10,29 +12,33 @@ NEAREST = 4
 
 
 def prominence(x: Tensor) -> Tensor:
-    """``(batch, n)``, fp32: density times the distance to the nearest denser token, or for the densest to the farthest.
+    """What tokens rank by, ``(batch, n)``, fp32: the logarithm of density times the distance to a denser token.
 
-    Of equally dense tokens the earlier counts as denser, so that the copies of a peak are none.
+    The density of a token is ``exp(-mean)`` of its squared distances per channel to the ``NEAREST``; the distance is to
+    the nearest denser token, or for the densest to the farthest. Of equally dense tokens the earlier counts as denser,
+    so that the copies of a peak are none: without distance they come last. The logarithm keeps the order where
+    densities are below the smallest float, as those of tokens are that lie far from all others.
 
     Args:
         x: ``(batch, n, c)``, floating.
     """
     squares = _squares(x.float())
-    density = (-_mean_of_nearest(squares)).exp()
+    density = -_mean_of_nearest(squares)
     n = x.shape[1]
     earlier = torch.ones(n, n, device=x.device).tril(-1).bool()
     mine, others = density.unsqueeze(2), density.unsqueeze(1)
     denser = (others > mine).logical_or((others == mine).logical_and(earlier))
     farthest = squares.amax(2, keepdim=True)
-    return density * torch.where(denser, squares, farthest).amin(2).clamp(min=0).sqrt()
+    away = torch.where(denser, squares, farthest).amin(2)
+    return torch.where(away > 0, density + 0.5 * torch.where(away > 0, away, 1.0).log(), -FAR)
 
 
 def _squares(x: Tensor) -> Tensor:
-    """``(batch, n, n)`` squared distances per channel."""
-    centred = x - x.mean(1, keepdim=True)
+    """``(batch, n, n)`` squared distances per channel; scaled first, as sums of squares may be too large for fp16."""
+    centred = (x - x.mean(1, keepdim=True)) * (1.0 / math.sqrt(x.shape[2]))
     lengths = (centred * centred).sum(-1)
     inner = centred @ centred.transpose(1, 2)
-    return ((lengths.unsqueeze(1) + lengths.unsqueeze(2) - 2 * inner) / x.shape[2]).clamp(min=0)
+    return (lengths.unsqueeze(1) + lengths.unsqueeze(2) - 2 * inner).clamp(min=0)
 
 
 def _mean_of_nearest(squares: Tensor) -> Tensor:
@@ -51,4 +57,4 @@ def _mean_of_nearest(squares: Tensor) -> Tensor:
 
 
 FAR = 3e4
-"""Added to what is not to be chosen again; finite in fp16."""
+"""Added to what is not to be chosen again, and taken from what comes last; finite in fp16."""

@@ -156,7 +156,6 @@ def test_two_processes_make_and_fill_one_study(search, tmp_path):
     done = [trial for trial in trials if trial.state.is_finished()]
     assert sorted(trial.number for trial in trials) == list(range(len(trials)))
     assert len(done) == len(search().points()) == 4, "two of each, none lost and none made by both"
-    assert all(GOAL.met_by(point) for point in search().points())
 
 
 def test_a_baseline_is_not_judged_again_as_a_guess(search, setting, judge):
