@@ -87,6 +87,15 @@ Uses = Annotated[
 ]
 
 
+def _between_commas(value: Any) -> Any:
+    plain = isinstance(value, list | tuple) and all(isinstance(each, Scalar) for each in value)
+    return ",".join(map(str, value)) if plain else value
+
+
+Listed = Annotated[Scalar, BeforeValidator(_between_commas, json_schema_input_type=Scalar | list[Scalar])]
+"""A value, or several, which are kept as the text ``2,4``."""
+
+
 class Recipe(_Part):
     """Everything that decides a run. A resolved recipe has its ``plan_digest`` and replays to it."""
 
@@ -94,7 +103,7 @@ class Recipe(_Part):
     model: str = Field(min_length=1, description="a directory, FILE.pt2, package.module:factory or sample:NAME")
     plugins: Uses = Field((), description="plugins with options; their order here means nothing")
     target: str = Field("onnx-cpu", min_length=1, description="name, alias or .toml file of a target")
-    exporter: dict[str, Scalar] = Field(default_factory=dict, description="options of the target's exporter")
+    exporter: dict[str, Listed] = Field(default_factory=dict, description="options of the target's exporter")
     parity: ParitySettings = ParitySettings()
     eval: EvalSettings = EvalSettings()
     calibration: CalibrationSettings = CalibrationSettings()

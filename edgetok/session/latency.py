@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgetok.bench import Cold
     from edgetok.bench import Latency as Timed
     from edgetok.bundle import Bundle
-    from edgetok.exporter import Exporter, Runner
+    from edgetok.exporter import Exporter
     from edgetok.recipe import BenchSettings, Recipe
     from edgetok.session.clock import Clock
     from edgetok.session.inputs import Arrays
@@ -42,7 +42,7 @@ def measure_cost(prepared: Prepared, recipe: Recipe, variants: Variants, samples
     if not recipe.bench.enabled:
         return _unmeasured(_OFF)
     target = prepared.tools.target
-    if not is_executable(target) or is_simulated(variants.optimised.runner(recipe.bench.threads), target):
+    if not is_executable(target) or simulates(prepared.tools.exporter, target):
         return _unmeasured(_SIMULATED.format(proof=target.proof))
     fixed = fixed_batch(prepared)
     sizes = (fixed,) if fixed else recipe.bench.batches
@@ -56,11 +56,6 @@ def measure_cost(prepared: Prepared, recipe: Recipe, variants: Variants, samples
 
 def _unmeasured(why: str) -> Cost:
     return Cost(Latency(how=why), Memory(how=why), LoadMs(how=why))
-
-
-def is_simulated(runner: Runner, target: Target) -> bool:
-    """Whether a runner is no runtime of the target's: as it says itself, or else as the target says."""
-    return bool(getattr(runner, "simulated", target.proof != "run"))
 
 
 def _time(prepared: Prepared, recipe: Recipe, variants: Variants, inputs: Arrays, clock: Clock) -> Timed:

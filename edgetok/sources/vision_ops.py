@@ -28,9 +28,17 @@ def usable_torchvision() -> None:
         if "torchvision::" not in str(error):
             return
         _declare("nms", "qnms")
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        import_module("torchvision")
+        _forget()
+        try:
+            import_module("torchvision")
+        except Exception:
+            _forget()
+
+
+def _forget() -> None:
+    """A module whose import failed half-way would be taken for a whole one."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
 
 
 def _declare(*names: str) -> None:

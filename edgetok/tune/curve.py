@@ -18,12 +18,11 @@ import numpy as np
 
 from edgetok.errors import BenchRefused
 from edgetok.session.interface import fixed_batch, is_executable
-from edgetok.session.latency import is_simulated
+from edgetok.session.latency import simulates
 from edgetok.tune.result import Curve, CurveRow
 
 if TYPE_CHECKING:
     from edgetok.bench import Latency
-    from edgetok.exporter import Runner
     from edgetok.graph import Program
     from edgetok.progress import Progress
     from edgetok.session.inputs import Samples
@@ -135,13 +134,12 @@ def time_all(
     from edgetok.bench import bench
     from edgetok.graph import rewrite
 
+    _require_real(setting)
     tools, target = setting.prepared.tools, setting.prepared.tools.target
     entries: list[Path] = []
     for i, candidate in enumerate(candidates):
         program: Program = rewrite(setting.prepared.program, setting.steps(candidate))
         exported = tools.exporter.export(program, target, folder, stem=f"tune{i}", options=tools.options)
-        if not entries:
-            _require_real(tools.exporter.load(exported.entry, threads=threads), setting)
         entries.append(exported.entry)
         progress.advance()
     loaders = {str(i): partial(tools.exporter.load, entry, threads=threads) for i, entry in enumerate(entries)}
@@ -156,14 +154,14 @@ def time_all(
 
 
 def is_measurable(setting: Setting) -> bool:
-    """Whether the target says that its files run on this machine."""
-    target = setting.prepared.tools.target
-    return is_executable(target) and target.proof == "run"
+    """Whether the target's own runtime opens its files on this machine."""
+    tools = setting.prepared.tools
+    return is_executable(tools.target) and not simulates(tools.exporter, tools.target)
 
 
-def _require_real(runner: Runner, setting: Setting) -> None:
+def _require_real(setting: Setting) -> None:
     target = setting.prepared.tools.target
-    if is_simulated(runner, target):
+    if not is_measurable(setting):
         raise BenchRefused(
             f"{target.name} cannot be timed here.",
             why=f"its files are {target.proof} on this machine, whose speed says nothing of the device's",

@@ -45,8 +45,6 @@ class MilRunner:
         RuntimeFailed: the package is damaged, or uses an operation that is not known here.
     """
 
-    simulated = True
-
     def __init__(self, entry: Path, *, function: str | None = None, threads: int | None = None) -> None:
         self.entry, self.threads = entry, threads
         package = open_package(entry)

@@ -61,8 +61,10 @@ class Options(BaseModel):
     @field_validator("batches", "image_mean", "image_std", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        """Numbers between commas, as recipes and the command line give them."""
-        return tuple(value.split(",")) if isinstance(value, str) else value
+        """Numbers between commas, or a single one, as recipes and the command line give them."""
+        if isinstance(value, str):
+            return tuple(value.split(","))
+        return (value,) if isinstance(value, int | float) else value
 
     @model_validator(mode="after")
     def _no_zero_spread(self) -> Options:

@@ -41,6 +41,7 @@ def placements(package: Path, function: str = "main") -> list[Placed]:
     """The operations of one function of a package in order, without constants.
 
     Raises:
+        KeyError: the package has no such function.
         Exception: whatever coremltools raises, where this is no macOS of 14.4 or later, or Core ML refuses the package.
     """
     ct = toolchain()
@@ -50,8 +51,7 @@ def placements(package: Path, function: str = "main") -> list[Placed]:
         compiled = ct.models.utils.compile_model(str(package), str(Path(folder, "model.mlmodelc")))
         plan = MLComputePlan.load_from_path(compiled)
         functions = plan.model_structure.program.functions
-        chosen = functions.get(function) or next(iter(functions.values()))
-        return list(_placed(plan, chosen.block.operations))
+        return list(_placed(plan, functions[function].block.operations))
 
 
 def _placed(plan: Any, operations: Any) -> Iterator[Placed]:

@@ -23,8 +23,6 @@ class PredictRunner:
         RuntimeFailed: the package is damaged, or Core ML refuses it.
     """
 
-    simulated = False
-
     def __init__(self, entry: Path) -> None:
         description = open_package(entry).spec.description
         features = next(iter(description.functions), description)

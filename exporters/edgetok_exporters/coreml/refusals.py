@@ -43,5 +43,7 @@ def check_options(precision: Precision | None, target: Target, options: Options)
         )
     if len({options.batch, *options.batches}) != 1 + len(options.batches):
         raise ExportFailed(
-            "A batch size is named twice.", why=f"batch {options.batch}, batches {options.batches}", hint=""
+            "A batch size is named twice.",
+            why=f"batch {options.batch}, batches {', '.join(map(str, options.batches))}",
+            hint="Leave it out of batches: batch is in the package already.",
         )

@@ -38,13 +38,10 @@ class TwinRunner:
 
     Attributes:
         input_names, output_names: in the program's order, then exposed values.
-        simulated: True: its speed says nothing of the device's.
 
     Raises:
         RuntimeFailed: a file is missing or damaged, or they do not belong together.
     """
-
-    simulated = True
 
     def __init__(self, entry: Path, *, threads: int | None = None) -> None:
         check_container(entry)

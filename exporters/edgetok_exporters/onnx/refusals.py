@@ -17,10 +17,11 @@ def check_options(target: Target, options: Options) -> None:
     """Refuse options that do not fit the target or its delegate.
 
     Raises:
-        ExportFailed: they do not.
+        TargetRefuses: it does not run the dtype.
+        ExportFailed: they do not fit.
     """
     if options.dtype not in target.dtypes:
-        raise ExportFailed(
+        raise TargetRefuses(
             f"target {target.name!r} does not run {options.dtype}",
             why=f"its dtypes are {', '.join(target.dtypes)}",
             hint="set exporter.dtype to one of these, or choose another target",
@@ -44,7 +45,8 @@ def check_formats(precision: Precision, target: Target, dtype: str) -> None:
     """
     scheme = precision.scheme
     if scheme not in target.precisions:
-        refuse(target, scheme, f"it runs {', '.join(target.precisions) or 'no quantised model'}")
+        runs = f"it runs {', '.join(target.precisions) or 'no quantised model'}"
+        refuse(target, scheme, runs, "choose another target or other options of quantize: edgetok targets list")
     if dtype == "fp16" and scheme in ("int8-dynamic", "int8-static"):
         refuse(
             target, f"{scheme} with dtype fp16", "onnxruntime quantises fp32 activations", "set exporter.dtype to fp32"
@@ -58,6 +60,6 @@ def check_formats(precision: Precision, target: Target, dtype: str) -> None:
         refuse(target, f"groups of {sorted(groups)} in one program", "one pass makes one size", "use one group")
 
 
-def refuse(target: Target, what: str, why: str, hint: str = "") -> NoReturn:
+def refuse(target: Target, what: str, why: str, hint: str) -> NoReturn:
     """Raise TargetRefuses."""
     raise TargetRefuses(f"target {target.name!r} does not run {what}", why=why, hint=hint)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from edgetok.errors import EdgetokError
-from edgetok.recipe_file import make_recipe
+from edgetok.recipe_file import make_recipe, parse_override
 from edgetok.registry import installed
 from edgetok.session import deliver, optimise, optimize
+from edgetok.session.prepare import find_tools
 from edgetok.session.refusals import may_refuse
 
 MODEL = "edgetok.testing.zoo:transformer_encoder"
@@ -37,7 +38,7 @@ def late(monkeypatch):
 
 
 CASES = {
-    "dtype": ("onnx-web", "tome:r=2", {"dtype": "fp16"}, 6, ["onnx-web", "fp16", "exporter.dtype"]),
+    "dtype": ("onnx-web", "tome:r=2", {"dtype": "fp16"}, 4, ["onnx-web", "fp16", "exporter.dtype"]),
     "dynamic": ("onnx-qnn", "tome:r=2", {"batch": "dynamic"}, 6, ["onnx-qnn", "static", "exporter.batch"]),
     "context": ("onnx-cpu", "tome:r=2", {"context": True}, 6, ["onnx-cpu", "exporter.context"]),
     "scheme": ("cpu", "tome:r=2,quantize:weights=int8", {}, 4, ["cpu", "quantize", "no quantised model"]),
@@ -73,6 +74,14 @@ def test_it_is_refused_early_and_names_target_and_option(case, dry_run, late, tm
     assert error.code
     assert late == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("text", "kept"), [("2", (2,)), ("2,4", (2, 4)), ("[2]", (2,)), ("[2,4]", (2, 4))])
+def test_sizes_are_given_in_every_way_that_people_write(text, kept):
+    """As ``exporter.batches=...`` on the command line, and in recipes that were made of it."""
+    recipe = make_recipe({"model": MODEL, "target": "coreml"}, dict([parse_override(f"exporter.batches={text}")]))
+    again = make_recipe(recipe.model_dump(mode="json"))
+    assert find_tools(again).options.model_dump()["batches"] == kept
 
 
 def test_an_operation_that_the_target_cannot_run_is_named_before_any_work(late, tmp_path):

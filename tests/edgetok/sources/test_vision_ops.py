@@ -71,6 +71,14 @@ def test_other_failures_are_not_hidden(tmp_path, python):
     assert "its own trouble" in done.stderr
 
 
+def test_an_operator_that_is_not_known_here_is_left_to_whoever_imports_it(tmp_path, python):
+    (tmp_path / "torchvision" / "__init__.py").write_text(TORCHVISION.replace('"qnms"', '"qnms", "another"'))
+    code = "from edgetok.sources.vision_ops import *; usable_torchvision(); print('here'); import timm"
+    done = python(code)
+    assert done.stdout.strip() == "here"
+    assert "torchvision::another" in done.stderr
+
+
 def test_where_it_is_not_installed_nothing_happens(monkeypatch):
     from edgetok.sources.vision_ops import usable_torchvision
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from edgetok.errors import BenchRefused
+from edgetok.registry import installed
 from edgetok.tune import curve as curves
 from edgetok.tune.result import Curve
 from edgetok_plugins.tome import ToMe
@@ -65,9 +66,15 @@ def test_reductions_never_pay_and_savings_never_fall(setting):
     assert list(saved) == sorted(saved)
 
 
-def test_what_is_simulated_is_not_timed(setting):
-    class Simulated:
-        simulated = True
+class Simulating:
+    def simulates(self):
+        return True
 
+
+def test_what_is_simulated_is_not_timed(setting):
+    target = installed().target("coreml")
+    tools = replace(setting.prepared.tools, target=target, exporter=Simulating())
+    elsewhere = replace(setting, prepared=replace(setting.prepared, tools=tools))
+    assert not curves.is_measurable(elsewhere)
     with pytest.raises(BenchRefused, match="cannot be timed here"):
-        curves._require_real(Simulated(), setting)
+        curves._require_real(elsewhere)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.fx import traceback
 
-from edgetok.errors import ExportFailed
+from edgetok.errors import ExportFailed, TargetRefuses
 from edgetok.ops import bipartite_match, reduce
 from edgetok_exporters.onnx import OnnxExporter, Options
 
@@ -162,7 +162,7 @@ def test_refusals_name_the_cause(capture, here, tmp_path):
     assert caught.value.code == "ET401"
     small = capture(lambda x: (x + 1,), {"x": torch.randn(2, 3)})
     fp32_only = here().model_copy(update={"dtypes": ("fp32",)})
-    with pytest.raises(ExportFailed, match="fp16"):
+    with pytest.raises(TargetRefuses, match="fp16"):
         OnnxExporter().export(small, fp32_only, tmp_path, options=Options(dtype="fp16"))
     with pytest.raises(ExportFailed, match="file name"):
         OnnxExporter().export(small, here(), tmp_path, stem="../model")
