@@ -57,6 +57,10 @@ class ComponentEntry(_Part):
     file: BundlePath = Field(description="what a runtime opens")
     inputs: tuple[TensorEntry, ...]
     outputs: tuple[TensorEntry, ...]
+    states: dict[str, str] = Field(
+        default_factory=dict,
+        description="inputs that the file keeps itself between calls, each with the output that it is next",
+    )
 
 
 class ParitySummary(_Part):

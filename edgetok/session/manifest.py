@@ -37,6 +37,7 @@ def write_files_manifest(stage: Path, prepared: Prepared, variants: Variants, pa
                 file=exported.entry.relative_to(stage).as_posix(),
                 inputs=tuple(_tensor(s) for s in delivered(prepared, program.inputs)),
                 outputs=tuple(_tensor(s) for s in delivered(prepared, program.outputs)),
+                states=dict(getattr(tools.options, "states", ())),
             ),
         ),
         preprocessing=prepared.recipe.eval.preprocessing or prepared.model.preprocessing,

@@ -54,11 +54,12 @@ class Literal:
 
 @dataclass(frozen=True)
 class Function:
-    """One function of a program: inputs, operations in order, names of outputs."""
+    """One function of a program: inputs, states, operations in order, names of outputs."""
 
     name: str
     opset: str
     inputs: tuple[Slot, ...]
+    states: tuple[Slot, ...]
     operations: tuple[Operation, ...]
     outputs: tuple[str, ...]
 
@@ -91,7 +92,8 @@ def read_function(package: Package, name: str | None = None) -> Function:
     return Function(
         name=name,
         opset=function.opset,
-        inputs=tuple(_slot(item, package) for item in function.inputs),
+        inputs=tuple(_slot(item, package) for item in function.inputs if not _is_state(item)),
+        states=tuple(_state(item, package) for item in function.inputs if _is_state(item)),
         operations=tuple(_operation(op, package) for op in block.operations),
         outputs=tuple(block.outputs),
     )
@@ -113,6 +115,15 @@ def _binding(message: Any, package: Package) -> str | Literal:
     if message.WhichOneof("binding") == "name":
         return str(message.name)
     return Literal(_constant(message.value, package))
+
+
+def _is_state(message: Any) -> bool:
+    return bool(message.type.WhichOneof("type") == "stateType")
+
+
+def _state(message: Any, package: Package) -> Slot:
+    tensor = message.type.stateType.wrappedType.tensorType
+    return Slot(message.name, format_of(tensor.dataType), _shape(tensor, package))
 
 
 def _slot(message: Any, package: Package) -> Slot:

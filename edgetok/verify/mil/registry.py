@@ -24,6 +24,7 @@ _FILES = (
     "reduction",
     "resizing",
     "shape",
+    "states",
 )
 
 

@@ -16,6 +16,7 @@ from edgetok.exporter import check_names
 from edgetok.verify.mil.package import Package, damaged, open_package
 from edgetok.verify.mil.program import Function, Literal, Operation, Slot, read_function
 from edgetok.verify.mil.registry import Operands, evaluation
+from edgetok.verify.mil.states import WRITE, next_of
 
 IMAGE_KEY = "edgetok.image"
 """Metadata of a package whose input is a picture: how pixels become what the program takes."""
@@ -31,7 +32,9 @@ class MilRunner:
     """An ``.mlpackage`` evaluated in torch. Calling it maps named arrays to named arrays.
 
     A floating input of another precision is rounded to the file's, integers are narrowed where they fit. Where the
-    file takes a picture, the caller still passes the normalised array, which is turned back into pixel values.
+    file takes a picture, the caller still passes the normalised array, which is turned back into pixel values. A state
+    is given and returned as the input and the output that it was made of; where it is not given, it is what the last
+    call left, zeros at first.
 
     Args:
         entry: the package.
@@ -39,7 +42,7 @@ class MilRunner:
         threads: torch threads while it runs; None leaves torch's setting.
 
     Attributes:
-        input_names, output_names: in the program's order.
+        input_names, output_names: in the program's order, those of states last.
 
     Raises:
         RuntimeFailed: the package is damaged, or uses an operation that is not known here.
@@ -51,10 +54,12 @@ class MilRunner:
         try:
             self.function = read_function(package, function)
             self._constants, self._steps = _folded(self.function)
+            self._kept = {slot.name: np.zeros(slot.shape, np.float32) for slot in self.function.states}
         except MALFORMED as error:
             raise damaged(entry, f"its program cannot be read: {type(error).__name__}: {error}") from error
-        self.input_names = tuple(slot.name for slot in self.function.inputs)
-        self.output_names = self.function.outputs
+        self._next = next_of(package, tuple(self._kept))
+        self.input_names = tuple(slot.name for slot in (*self.function.inputs, *self.function.states))
+        self.output_names = (*self.function.outputs, *self._next.values())
         self._pixels = _pixels(package)
         self._dtypes = {slot.name: slot.format for op in self.function.operations for slot in op.outputs}
         self._drops = _last_uses(self._steps, self.function)
@@ -65,8 +70,10 @@ class MilRunner:
         Raises:
             RuntimeFailed: names or shapes do not fit, or an operation fails.
         """
+        inputs = {**self._kept, **inputs}
         check_names(self.entry.name, self.input_names, inputs)
-        values = {slot.name: self._input(slot, inputs[slot.name]) for slot in self.function.inputs}
+        slots = (*self.function.inputs, *self.function.states)
+        values = {slot.name: self._input(slot, inputs[slot.name]) for slot in slots}
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads or before)
         try:
@@ -79,11 +86,26 @@ class MilRunner:
         values = {**self._constants, **values}
         for step, drops in zip(self._steps, self._drops, strict=True):
             values.update(evaluate(step, values))
+            if step.kind == WRITE:
+                values.update(self._written(step, values))
             for name in drops:
                 values.pop(name, None)
-        if lacking := [name for name in self.output_names if not isinstance(values.get(name), Tensor)]:
+        if lacking := [name for name in self.function.outputs if not isinstance(values.get(name), Tensor)]:
             raise damaged(self.entry, f"its program never makes {', '.join(lacking)}")
-        return {name: self._output(name, values[name]) for name in self.output_names}
+        self._kept = {name: values[name].float().numpy() for name in self._kept}
+        found = {name: self._output(name, values[name]) for name in self.function.outputs}
+        return found | {given: self._state(name) for name, given in self._next.items()}
+
+    def _written(self, step: Operation, values: Mapping[str, Any]) -> dict[str, Tensor]:
+        (name,) = step.inputs["input"]
+        slot = next((slot for slot in self.function.states if slot.name == name), None)
+        if slot is None:
+            raise damaged(self.entry, f"its program writes to {name}, which is no state")
+        return {slot.name: _rounded(step, slot, _operands(step, values)["data"])}
+
+    def _state(self, name: str) -> np.ndarray:
+        (kind,) = (slot.format for slot in self.function.states if slot.name == name)
+        return self._kept[name] if kind is None else self._kept[name].astype(kind.array)
 
     def _output(self, name: str, value: Tensor) -> np.ndarray:
         kind = self._dtypes.get(name)
@@ -126,11 +148,15 @@ def evaluate(step: Operation, values: Mapping[str, Any]) -> dict[str, Any]:
         made = evaluation(step.kind)(operands)
     except MALFORMED as error:
         raise RuntimeFailed(
-            f"Operation {step.kind} of the ML program cannot be evaluated ({step.outputs[0].name}).",
+            f"Operation {step.kind} of the ML program cannot be evaluated ({_made(step)}).",
             why=f"{type(error).__name__}: {str(error).strip()[:300]}",
         ) from error
     results = made if isinstance(made, tuple) else (made,)
     return {slot.name: _rounded(step, slot, value) for slot, value in zip(step.outputs, results, strict=True)}
+
+
+def _made(step: Operation) -> str:
+    return ", ".join(slot.name for slot in step.outputs) or "it makes nothing"
 
 
 def _operands(step: Operation, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,7 +195,7 @@ def _folded(function: Function) -> tuple[dict[str, Any], list[Operation]]:
 
 def _last_uses(steps: list[Operation], function: Function) -> list[list[str]]:
     """After each step, the names that nothing reads any more."""
-    kept = set(function.outputs)
+    kept = {*function.outputs, *(slot.name for slot in function.states)}
     drops: list[list[str]] = []
     for step in reversed(steps):
         read = {b for bound in step.inputs.values() for b in bound if isinstance(b, str)}

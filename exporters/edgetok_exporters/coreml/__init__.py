@@ -42,6 +42,8 @@ class Options(BaseModel):
         image_mean: then this is subtracted, per channel,
         image_std: and the result divided by this.
         palettize: store weights as indices of so many bits into tables of values; 0 does not.
+        states: pairs ``input:output`` between commas, such as ``past:cache``: the package keeps them between calls as a
+            state of the input's name, in fp16.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +59,7 @@ class Options(BaseModel):
     image_mean: Three = (0.5, 0.5, 0.5)
     image_std: Three = (0.5, 0.5, 0.5)
     palettize: Literal[0, 2, 4, 6, 8] = 0
+    states: tuple[tuple[str, str], ...] = ()
 
     @field_validator("batches", "image_mean", "image_std", mode="before")
     @classmethod
@@ -65,6 +68,12 @@ class Options(BaseModel):
         if isinstance(value, str):
             return tuple(value.split(","))
         return (value,) if isinstance(value, int | float) else value
+
+    @field_validator("states", mode="before")
+    @classmethod
+    def _paired(cls, value: Any) -> Any:
+        """``input:output`` between commas, as recipes and the command line give them."""
+        return tuple(tuple(pair.split(":")) for pair in value.split(",")) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _no_zero_spread(self) -> Options:

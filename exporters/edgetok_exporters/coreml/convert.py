@@ -49,7 +49,7 @@ def convert(
     Args:
         exported: what :func:`edgetok_exporters.coreml.prepare.prepare` made.
         inputs: the program's, in order.
-        outputs: names for all outputs, in order.
+        outputs: names for all outputs but states', in order; those come last.
         options: dtype, io and deployment target.
 
     Raises:
@@ -92,6 +92,7 @@ def _input(ct: Any, spec: TensorSpec, floats: type[np.floating[Any]], options: O
 
 def _outputs(ct: Any, exported: ExportedProgram, names: Sequence[str], floats: type[np.floating[Any]]) -> list[Any]:
     values = [node.meta["val"] for node in exported.graph.output_node().args[0]]
+    values = values[len(values) - len(names) :]
     return [
         ct.TensorType(name=name, dtype=floats if value.is_floating_point() else None)
         for name, value in zip(names, values, strict=True)

@@ -14,7 +14,7 @@ import torch
 
 from edgetok.exporter import Exported
 from edgetok.lowering import lower
-from edgetok_exporters.coreml import compress, images, packed, plan, refusals
+from edgetok_exporters.coreml import compress, images, packed, plan, refusals, states
 from edgetok_exporters.coreml.combine import combine
 from edgetok_exporters.coreml.convert import convert, toolchain
 from edgetok_exporters.coreml.outputs import distinct
@@ -88,7 +88,8 @@ def to_model(program: Program, target: Target, options: Options, batch: int, exp
     names = [*(spec.name for spec in program.outputs), *(name for group in exposed.values() for name in group)]
     names, carriers = distinct(exported, names, len(program.outputs))
     exposed = {node: tuple(carriers.get(name, name) for name in group) for node, group in exposed.items()}
-    converted = convert(exported, program.inputs, names, options)
+    exported, inputs, names = states.with_states(exported, program.inputs, names, dict(options.states))
+    converted = convert(exported, inputs, names, options)
     model = compress.compress(converted.model, exported, program.precision, options)
     _describe(model, program, options)
     return Made(model, exposed, placement(model.get_spec(), target, converted.makers), converted.makers)
@@ -96,6 +97,7 @@ def to_model(program: Program, target: Target, options: Options, batch: int, exp
 
 def _describe(model: Any, program: Program, options: Options) -> None:
     model.user_defined_metadata[METADATA] = program.name
+    states.describe(model, dict(options.states))
     if options.image:
         images.describe(model, options)
 
@@ -104,6 +106,7 @@ def _check(program: Program, target: Target, options: Options) -> None:
     refusals.check_options(program.precision, target, options)
     packed.check(program, target)
     images.check(program, options)
+    states.check(program, options)
 
 
 def _save_batches(program: Program, target: Target, options: Options, made: Made, path: Path) -> tuple[Path, ...]:

@@ -25,9 +25,14 @@ def placement(spec: Any, target: Target, makers: Mapping[str, str]) -> Delegatio
     """
     if not target.delegate:
         return None
-    operations = [(op.type, op.outputs[0].name, target.ops.placement(op.type) == "native") for op in _operations(spec)]
+    operations = [(op.type, first_output(op), target.ops.placement(op.type) == "native") for op in _operations(spec)]
     how = f"by operation type, in program order, from the target's table ({target.ops.source}); not measured"
     return count(operations, target, makers, how)
+
+
+def first_output(operation: Any) -> str:
+    """The name of what it makes first; empty where it makes nothing, as what writes a state does."""
+    return str(operation.outputs[0].name) if operation.outputs else ""
 
 
 def count(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetok.exporter import Delegation
 from edgetok_exporters.coreml.convert import toolchain
-from edgetok_exporters.coreml.placement import count
+from edgetok_exporters.coreml.placement import count, first_output
 
 if TYPE_CHECKING:
     from edgetok.target import Target
@@ -61,7 +61,7 @@ def _placed(plan: Any, operations: Any) -> Iterator[Placed]:
             continue
         device = type(usage.preferred_compute_device).__name__
         kind = re.sub(r"^ios\d+\.", "", operation.operator_name)
-        yield Placed(kind, operation.outputs[0].name, DEVICES.get(device, device))
+        yield Placed(kind, first_output(operation), DEVICES.get(device, device))
 
 
 def measured(

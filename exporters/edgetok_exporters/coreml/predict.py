@@ -12,12 +12,16 @@ import numpy as np
 from edgetok.errors import RuntimeFailed
 from edgetok.exporter import check_names
 from edgetok.verify.mil.package import open_package
+from edgetok.verify.mil.states import next_of
 from edgetok_exporters.coreml.convert import toolchain
 from edgetok_exporters.coreml.plan import placements
 
 
 class PredictRunner:
     """A package loaded by Core ML on all compute units. Calling it maps named arrays to named arrays.
+
+    A state is given and returned as the input and the output that it was made of; where it is not given, it is what the
+    last call left.
 
     Raises:
         RuntimeFailed: the package is damaged, or Core ML refuses it.
@@ -27,11 +31,13 @@ class PredictRunner:
         description = open_package(entry).spec.description
         features = next(iter(description.functions), description)
         self.entry, self.function = entry, description.defaultFunctionName or "main"
-        self.input_names = tuple(item.name for item in features.input)
-        self.output_names = tuple(item.name for item in features.output)
+        self.states = next_of(open_package(entry), tuple(item.name for item in features.state))
+        self.input_names = (*(item.name for item in features.input), *self.states)
+        self.output_names = (*(item.name for item in features.output), *self.states.values())
         self.pictures = {item.name for item in features.input if item.type.WhichOneof("Type") == "imageType"}
         try:
             self.model = toolchain().models.MLModel(str(entry))
+            self.kept: Any = self.model.make_state() if self.states else None
         except Exception as error:
             raise _failure(f"Core ML cannot load {entry.name}", error) from error
 
@@ -41,10 +47,14 @@ class PredictRunner:
         Raises:
             RuntimeFailed: names or shapes do not fit, or Core ML fails.
         """
-        check_names(self.entry.name, self.input_names, inputs)
-        given = {name: self._given(name, value) for name, value in inputs.items()}
+        left_out = [name for name in self.states if name not in inputs]
+        check_names(self.entry.name, [name for name in self.input_names if name not in left_out], inputs)
+        given = {name: self._given(name, value) for name, value in inputs.items() if name not in self.states}
         try:
-            found = self.model.predict(given)
+            for name in self.states.keys() & inputs.keys():
+                self.kept.write_state(name, np.asarray(inputs[name], np.float32))
+            found = self.model.predict(given, **({"state": self.kept} if self.states else {}))
+            found |= {out: self.kept.read_state(name) for name, out in self.states.items()}
             return {name: np.asarray(found[name]) for name in self.output_names}
         except Exception as error:
             raise _failure(f"Core ML cannot run {self.entry.name}", error) from error

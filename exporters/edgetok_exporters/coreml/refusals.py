@@ -41,9 +41,29 @@ def check_options(precision: Precision | None, target: Target, options: Options)
             why=f"batches {options.batches} would be functions",
             hint="Export one package per batch size, or set minimum_deployment=iOS18.",
         )
+    _check_states(options)
     if len({options.batch, *options.batches}) != 1 + len(options.batches):
         raise ExportFailed(
             "A batch size is named twice.",
             why=f"batch {options.batch}, batches {', '.join(map(str, options.batches))}",
             hint="Leave it out of batches: batch is in the package already.",
         )
+
+
+def _check_states(options: Options) -> None:
+    if not options.states:
+        return
+    given = f"states {', '.join(':'.join(pair) for pair in options.states)}"
+    why = hint = ""
+    if options.minimum_deployment == "iOS17":
+        why, hint = f"{given}; iOS 17 knows no states", "Set minimum_deployment=iOS18, or pass the cache in and out."
+    elif options.dtype != "fp16":
+        why, hint = f"{given}; states are fp16, and dtype is {options.dtype}", "Set dtype=fp16."
+    elif options.batches:
+        why, hint = f"{given}; batches would be functions with states of other shapes", "Export a package for each."
+    if why:
+        raise TargetRefuses("No such package can keep states.", why=why, hint=hint)
+    names = [name for pair in options.states for name in pair]
+    inputs, outputs = names[::2], names[1::2]
+    if len({*inputs}) < len(inputs) or len({*outputs}) < len(outputs):
+        raise ExportFailed("A state is named twice.", why=given, hint="Each input and each output is in one pair.")

@@ -34,4 +34,5 @@ def test_the_tests_name_what_the_interpreter_knows_and_nothing_else():
     pytest.importorskip("coremltools", reason="tests of compressed weights need it")
     cases = {case.kind for name in CASES for case in module(name).CASES}
     compressed = module("compressed")
+    cases |= module("states").KINDS
     assert cases | set(compressed.KINDS.values()) | {compressed.CAST} == set(known_ops())
