@@ -57,19 +57,21 @@ class Signals:
         """``(B, H, N, d)`` the values of the site's attention."""
         return self._heads("value")
 
-    def attention_row(self, token: int | None = 0) -> Tensor:
+    def attention_row(self, token: int | None = 0, *, proportional: bool = True) -> Tensor:
         """``(B, N)`` the attention that one token pays to all, averaged over heads: one row, not N x N.
 
         ``None`` stands for the mean query of all real tokens: what the sequence as a whole attends to. Biases of the
-        model's own, such as relative positions, are left out.
+        model's own, such as relative positions, are left out. Without ``proportional`` the size of tokens does not
+        count, as it does not in models where reductions leave ``log size`` out of attention; padding gets nothing.
         """
         query = self._mean_query if token is None else self.queries_per_head[:, :, token : token + 1]
         key = self.keys_per_head
         if key.shape[1] != query.shape[1]:
             key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
         scores = (query @ key.transpose(-2, -1)) * self._scale(key.shape[-1])
-        if self.sizes is not None:
-            scores = scores + cast(score_of(self.sizes, padded=self.padded), scores.dtype)[:, None, None]
+        if self.sizes is not None and (proportional or self.padded):
+            bias = score_of(self.sizes, padded=self.padded, proportional=proportional)
+            scores = scores + cast(bias, scores.dtype)[:, None, None]
         row: Tensor = scores.softmax(-1).mean(1).squeeze(1)
         return row
 

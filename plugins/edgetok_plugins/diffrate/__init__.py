@@ -109,7 +109,7 @@ class DiffRate(Proportional):
         from edgetok.ops import select_top
 
         pruned, merged = self.counts(signals.site, signals.tokens + signals.site.space.trailing)
-        scores = signals.attention_row(0 if signals.protected else None)
+        scores = signals.attention_row(0 if signals.protected else None, proportional=self.prop_attn)
         kept = select_top(_with_padding(scores, signals, -1.0), signals.tokens - pruned, signals.protected)
         pruning = TokenMap.pruning(kept)
         if not merged:

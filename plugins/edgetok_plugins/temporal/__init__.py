@@ -38,9 +38,10 @@ class Temporal(Proportional):
     well (give another plugin for that); here is what needs no training. DTD acts on the input, and compares with the
     frame before as it was, which is the same thing at the first reduction. FastVID cuts where neighbouring frames
     differ most, so that the lengths of its segments depend on the data, and no file of fixed shapes can hold them: here
-    all are equally long. It reduces what a language model gets of the encoder, keeps the tokens that attention singles
-    out beside the anchors, takes anchors from every fourth frame alone, and weighs an anchor more than what merges into
-    it; here anchors lie anywhere in the segment, groups become their mean weighted by size, and padding is refused.
+    all are equally long. It reduces what a language model gets of the encoder, keeps the tokens that the attention of
+    the pooling head singles out beside the anchors (that head comes after the encoder, so inside it there is no such
+    attention), takes anchors from every fourth frame alone, and weighs an anchor more than what merges into it; here
+    anchors lie anywhere in the segment, groups become their mean weighted by size, and padding is refused.
     Clips and segments are compared within themselves: cost grows with the number of frames, not with its square. An
     odd clip, or frames that make no whole segment, are left at the end as they are.
 

@@ -58,7 +58,7 @@ class TokenTransform(Proportional, Scheduled):
         from edgetok.ops import match_among, rank_top
 
         front, sizes = signals.protected, signals.sizes if signals.padded else None
-        scores = signals.attention_row(0 if front else None)
+        scores = signals.attention_row(0 if front else None, proportional=self.prop_attn)
         if signals.real is not None:
             scores = scores + 2.0 * (1 - signals.real.to(scores.dtype))
         ranked = rank_top(scores, signals.tokens - front, front)

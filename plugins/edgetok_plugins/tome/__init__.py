@@ -84,7 +84,7 @@ class ToMe(Proportional, Scheduled):
             return signals.keys
         from edgetok_plugins.tome.guard import guarded
 
-        attention = signals.attention_row(0 if signals.protected else None)
+        attention = signals.attention_row(0 if signals.protected else None, proportional=self.prop_attn)
         return guarded(signals.keys, attention, signals.protected, self.protect, signals.real)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from edgetok.errors import PluginFailed
 from edgetok.graph import Step, TokenMap, find_sites, rewrite, run_rewritten
+from edgetok.graph.signals import Signals
 from edgetok.plugin import TokenReduction
 
 B, N, C = 2, 10, 12
@@ -85,6 +87,25 @@ def test_heads_and_attention_are_those_of_the_model(lab, options):
     assert second.sizes.tolist() == [[1.0] * (N - 3)] * B
     assert second.keys.shape == (B, N - 3, 4)
     assert first.hidden.shape == x.shape
+
+
+def test_the_size_of_tokens_counts_only_where_attention_is_proportional(lab):
+    torch.manual_seed(0)
+    module, x = Attending(), torch.randn(B, N, C)
+    site, heads = (
+        find_sites(lab.capture(module, {"x": x}))[0],
+        dict(zip(("query", "key"), module.heads(x), strict=False)),
+    )
+    sizes = torch.arange(1.0, N + 1).repeat(B, 1)
+    sizes[:, -1] = 0.0
+    first = Signals(site, x, None, N, 0, False, heads.__getitem__)
+    real = replace(first, sizes=sizes.clamp(min=1.0))
+    plain = first.attention_row(1)
+    torch.testing.assert_close(real.attention_row(1, proportional=False), plain)
+    assert bool((real.attention_row(1)[:, N - 2] > plain[:, N - 2]).all()), "a large token gets more"
+    hidden = replace(first, sizes=sizes, padded=True).attention_row(1, proportional=False)
+    assert hidden[:, -1].tolist() == [0.0] * B
+    torch.testing.assert_close(hidden[:, :-1].sum(1), torch.ones(B))
 
 
 def test_a_plugin_that_breaks_its_word_is_named(lab):

@@ -88,8 +88,8 @@ def test_steps_without_a_cache_are_steps_with_it(stateful, decoder):
 def step_of_a_decoder():
     """A factory, as a recipe names it."""
     torch.manual_seed(0)
-    cache = torch.randn(1, LENGTH, 8)
-    return Step(), {"x": torch.randn(1, 1, 8), "past_keys": cache, "position": torch.tensor([[2]]), "past_values": cache}
+    x, cache = torch.randn(1, 1, 8), torch.randn(1, LENGTH, 8)
+    return Step(), {"x": x, "past_keys": cache, "position": torch.tensor([[2]]), "past_values": cache}
 
 
 @pytest.mark.exhaustive
