@@ -31,11 +31,12 @@ class PiToMe(Proportional, Scheduled):
 
     Where paper and reference code differ, both are options. ``matching``: the paper protects by energy in every layer
     (``energy``), the code for DeiT in the second half, the code for MAE in the first; the default is the code's for
-    DeiT. ``margin``: the paper and the code for AugReg ViTs have (0.9, 0.9), the default; the code for DeiT and MAE
-    (0.75, 0.75). ``energy``: the code takes ``f = elu``; the paper's f jumps at the margin, ``x + m`` above it. ``elu``
-    is the default, since rounding at the jump would change the ranking. ``prop_attn``: the paper weighs attention by
-    size, the code does not; on is the default. The code takes a ratio of tokens to keep, ``r = floor(T - T * ratio)``:
-    give ``ratio`` instead of ``r``.
+    DeiT, a classifier with a class token as most models given to this plugin are. ``margin``: the paper and the code
+    for AugReg ViTs have (0.9, 0.9), the default as the one value that both have; the code for DeiT and MAE (0.75,
+    0.75). ``energy``: the code takes ``f = elu``; the paper's f jumps at the margin, ``x + m`` above it. ``elu`` is the
+    default, since rounding at the jump would change the ranking. ``prop_attn``: the paper weighs attention by size, the
+    code does not; on is the default, so that equal tokens weigh as much merged as they did apart. The code takes a
+    ratio of tokens to keep, ``r = floor(T - T * ratio)``: give ``ratio`` instead of ``r``.
 
     Departures: all tokens in front of the patches are protected, not the class token alone, and their keys count in
     no energy; tokens keep their order, since this method ranks them anew in every layer; padding is most redundant of

@@ -82,6 +82,12 @@ def program_of(module: nn.Module, example: dict[str, Tensor]) -> Program:
 
 
 @pytest.fixture(scope="session")
+def capture() -> Callable[[nn.Module, dict[str, Tensor]], Program]:
+    """``capture(module, example)``: the program, with a dynamic batch."""
+    return program_of
+
+
+@pytest.fixture(scope="session")
 def program() -> Program:
     torch.manual_seed(0)
     return program_of(Merging(), {"pixels": torch.randn(2, TOKENS, 32)})

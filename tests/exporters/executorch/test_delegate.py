@@ -43,7 +43,6 @@ class Proportional(nn.Module):
         return (x + F.scaled_dot_product_attention(q, k, v, bias).transpose(1, 2).reshape(x.shape),)
 
 
-@pytest.mark.exhaustive
 def test_vulkan_takes_sizes_as_an_attentions_bias(tmp_path):
     """Written so, a pass of the toolchain once failed: ``Attempting to broadcast a dimension of length 11 at -3``."""
     program = capture(component("model", Proportional(), {"x": torch.randn(2, 11, 24), "sizes": torch.ones(2, 11)}))
